@@ -1,0 +1,189 @@
+// The whole C surface of swift-csp: what Swift cannot say. Each function's contract stands above it.
+#ifndef CCSP_H
+#define CCSP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: The switch
+
+/// Where an execution continues: everything that the switch itself must carry over. All other registers are clobbers of
+/// the inline assembly below, so that the compiler saves exactly those that are live.
+typedef struct {
+    void *sp;        // 0
+    void *fp;        // 8
+    void *pc;        // 16
+    uint64_t fpcw;   // 24: x86-64: MXCSR in the low half, the x87 control word in the high one; AArch64: FPCR
+} csp_context;
+
+/// Prepares `context` so that the first switch to it calls csp_goroutine_main on the stack that ends at `top`
+/// (16-byte aligned), with the floating-point controls of the calling thread.
+void csp_context_prepare(csp_context *context, void *top);
+
+/// What a new goroutine runs on its own stack; it must never return. Set once, before the first switch.
+extern void (*csp_goroutine_main)(void);
+
+#if defined(__x86_64__)
+#if defined(__AVX512F__)
+#define CSP_WIDE_CLOBBERS                                                                                             \
+    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27",       \
+        "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
+#else
+#define CSP_WIDE_CLOBBERS
+#endif
+// rbp cannot be a clobber: the .S file saves it. Nothing is pushed, so the red zone of the caller stays intact.
+#define CSP_SWITCH(TARGET, from, to)                                                                                  \
+    __asm__ volatile("leaq 1f(%%rip), %%rax\n\tjmp " TARGET "\n1:"                                                    \
+                     : "+D"(from), "+S"(to)                                                                           \
+                     :                                                                                                \
+                     : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",        \
+                       "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",      \
+                       "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "st", "st(1)", "st(2)", "st(3)",         \
+                       "st(4)", "st(5)", "st(6)", "st(7)" CSP_WIDE_CLOBBERS)
+#elif defined(__aarch64__)
+#define CSP_SWITCH(TARGET, from, to)                                                                                  \
+    do {                                                                                                              \
+        register csp_context *x0_ __asm__("x0") = (from);                                                             \
+        register csp_context *x1_ __asm__("x1") = (to);                                                               \
+        __asm__ volatile("adr x9, 1f\n\tb " TARGET "\n1:"                                                             \
+                         : "+r"(x0_), "+r"(x1_)                                                                       \
+                         :                                                                                            \
+                         : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",  \
+                           "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", \
+                           "x30", "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",  \
+                           "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", \
+                           "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");                                   \
+    } while (0)
+#else
+#error "swift-csp runs on x86-64 and AArch64"
+#endif
+
+/// From a worker's own stack into a goroutine: saves the worker's place in `from`, continues at `to`. Returns when the
+/// goroutine leaves. Two entry points, so that each indirect jump has a branch predictor entry of its own.
+static inline __attribute__((always_inline)) void csp_enter(csp_context *from, csp_context *to) {
+    CSP_SWITCH("csp_switch_enter", from, to);
+}
+
+/// From a goroutine back to its worker. Returns when a worker, perhaps on another thread, enters the goroutine again:
+/// nothing read from a thread local before may be used after.
+static inline __attribute__((always_inline)) void csp_leave(csp_context *from, csp_context *to) {
+    CSP_SWITCH("csp_switch_leave", from, to);
+}
+
+// MARK: Which goroutine am I?
+
+enum { CSP_SMALLEST_STACK_SHIFT = 14, CSP_STACK_CLASSES = 17 };
+
+/// The reserved range of stack slots: class k holds slots of 1 << (14 + k) bytes, each class 1 << region_shift bytes.
+/// Written once at start-up; before that size is 0 and nobody is in it.
+typedef struct {
+    uintptr_t base;
+    uintptr_t size;
+    unsigned region_shift;
+    /// For each class, the goroutine that owns each slot; written by the worker that binds the slot.
+    void **owners[CSP_STACK_CLASSES];
+} csp_arena_t;
+
+extern csp_arena_t csp_arena;
+
+static inline csp_arena_t *csp_get_arena(void) { return &csp_arena; }
+
+/// The goroutine whose stack we are on, or NULL on a thread's own stack. No thread local is read.
+static inline __attribute__((always_inline)) void *csp_current_goroutine(void) {
+    uintptr_t offset = (uintptr_t)__builtin_frame_address(0) - csp_arena.base;
+    if (__builtin_expect(offset >= csp_arena.size, 0)) return NULL;
+    uintptr_t kind = offset >> csp_arena.region_shift;
+    uintptr_t slot = (offset & (((uintptr_t)1 << csp_arena.region_shift) - 1)) >> (CSP_SMALLEST_STACK_SHIFT + kind);
+    return csp_arena.owners[kind][slot];
+}
+
+/// The return address of the function this is inlined into.
+static inline __attribute__((always_inline)) void *csp_return_address(void) { return __builtin_return_address(0); }
+
+/// Keeps the compiler, but not the processor, from moving memory accesses across.
+static inline __attribute__((always_inline)) void csp_compiler_barrier(void) { __asm__ volatile("" ::: "memory"); }
+
+/// Tells the processor that this is a spin loop.
+static inline __attribute__((always_inline)) void csp_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+// MARK: Stack memory (stack.c)
+
+/// Reserves `size` bytes of readable, writable, lazily committed address space aligned to `alignment`; NULL if refused.
+void *csp_reserve(size_t size, size_t alignment);
+void csp_release(void *address, size_t size);
+
+/// Makes [address, address + size) fault on any access. Returns 0, or errno. `mapping_free` receives whether it was done
+/// without splitting a mapping (MADV_GUARD_INSTALL, Linux 6.13). `allow_guard_install` false forces mprotect.
+int csp_install_guard(void *address, size_t size, bool allow_guard_install, bool *mapping_free);
+
+/// Zeroed memory that is never freed, for control blocks; NULL if there is none.
+void *csp_immortal_memory(size_t size);
+
+// MARK: Threads (thread.c)
+
+/// Sleeps while *word == expected, at most `nanoseconds` (negative: for ever). May return early for no reason.
+void csp_futex_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds);
+void csp_futex_wake(const uint32_t *word, int count);
+
+/// Registers for and runs membarrier(PRIVATE_EXPEDITED): on return, every thread of this process has executed a full
+/// memory barrier. False where the kernel refuses.
+bool csp_membarrier_register(void);
+void csp_membarrier(void);
+
+/// Starts a detached thread with a stack of `stack_size` bytes. Returns 0 or errno.
+int csp_thread_start(size_t stack_size, const char *name, void (*body)(void *), void *argument);
+
+/// Nanoseconds since boot, suspension included (CLOCK_BOOTTIME, which ContinuousClock also reads).
+int64_t csp_now(void);
+
+/// CPUs that this thread may run on, and the cgroup's quota in thousandths of a CPU (0: none).
+int csp_affinity_cpus(void);
+int64_t csp_cgroup_quota_milli(void);
+
+/// A record of the calling thread's own, zeroed at its start; its address is valid until the thread ends.
+typedef struct {
+    uint32_t state;
+    uint32_t linger;
+    uint64_t words[13];
+} csp_thread_record;
+csp_thread_record *csp_current_thread_record(void);
+
+// MARK: Swift's and C++'s thread state (thread_state.c)
+
+enum { CSP_STATE_WORDS = 6 };
+
+/// Finds where this thread keeps what must travel with a goroutine (DESIGN 9). `words` receives up to CSP_STATE_WORDS
+/// addresses, valid on this thread only; unused ones point to `spare`. Returns false when the layout is unknown.
+bool csp_find_thread_state(uint64_t *words[CSP_STATE_WORDS], uint64_t *spare);
+
+// MARK: Faults (fault.c)
+
+/// Installs handlers for the synchronous fault signals that describe a goroutine and then chain to what was there.
+/// `describe` writes the goroutine's heading into a buffer and returns its length; it runs in a signal handler.
+void csp_install_fault_handlers(size_t (*describe)(void *goroutine, char *buffer, size_t capacity));
+/// Gives the calling thread an alternate signal stack.
+void csp_install_signal_stack(void);
+/// The guard of each slot, for the overflow report.
+extern size_t csp_guard_size;
+/// Writes all of it to stderr, with no locks and no allocation.
+void csp_write_error(const char *bytes, size_t count);
+/// Ends the process by the trap instruction, as Swift's own fatal errors do.
+void csp_trap(void) __attribute__((noreturn));
+/// The name of the function that holds `address`, demangled where that is safe; NUL-terminated. False if unknown.
+bool csp_symbol_name(const void *address, char *buffer, size_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,62 @@
+#define _GNU_SOURCE
+#include "ccsp.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+csp_arena_t csp_arena;
+size_t csp_guard_size;
+void (*csp_goroutine_main)(void);
+
+extern void csp_goroutine_entry(void);
+
+void csp_context_prepare(csp_context *context, void *top) {
+    context->sp = top;
+    context->fp = NULL;
+    context->pc = (void *)csp_goroutine_entry;
+    context->fpcw = 0;
+#if defined(__x86_64__)
+    uint32_t mxcsr;
+    uint16_t x87;
+    __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(mxcsr), "=m"(x87));
+    memcpy(&context->fpcw, &mxcsr, sizeof mxcsr);
+    memcpy((char *)&context->fpcw + 4, &x87, sizeof x87);
+#else
+    __asm__ volatile("mrs %0, fpcr" : "=r"(context->fpcw));
+#endif
+}
+
+void *csp_reserve(size_t size, size_t alignment) {
+    size_t whole = size + alignment;
+    if (whole < size) return NULL;
+    char *start = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) return NULL;
+    char *aligned = (char *)(((uintptr_t)start + alignment - 1) & ~(uintptr_t)(alignment - 1));
+    if (aligned > start) munmap(start, (size_t)(aligned - start));
+    if (start + whole > aligned + size) munmap(aligned + size, (size_t)(start + whole - (aligned + size)));
+    // Huge pages would commit 2 MiB for a goroutine that touches one page. A kernel without them refuses: harmless.
+    madvise(aligned, size, MADV_NOHUGEPAGE);
+    return aligned;
+}
+
+void csp_release(void *address, size_t size) { munmap(address, size); }
+
+int csp_install_guard(void *address, size_t size, bool allow_guard_install, bool *mapping_free) {
+    *mapping_free = false;
+    if (allow_guard_install && madvise(address, size, MADV_GUARD_INSTALL) == 0) {
+        *mapping_free = true;
+        return 0;
+    }
+    // EINVAL: the kernel is older than 6.13 (or the memory is locked).
+    return mprotect(address, size, PROT_NONE) == 0 ? 0 : errno;
+}
+
+void *csp_immortal_memory(size_t size) {
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}

@@ -1,0 +1,147 @@
+#define _GNU_SOURCE
+#include "ccsp.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void csp_futex_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
+    struct timespec timeout = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nanoseconds < 0 ? NULL : &timeout, NULL, 0);
+    errno = saved;
+}
+
+void csp_futex_wake(const uint32_t *word, int count) {
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+    errno = saved;
+}
+
+bool csp_membarrier_register(void) {
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void csp_membarrier(void) { syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); }
+
+typedef struct {
+    void (*body)(void *);
+    void *argument;
+    char name[16];
+} start_t;
+
+static void *run_thread(void *opaque) {
+    start_t start = *(start_t *)opaque;
+    free(opaque);
+    pthread_setname_np(pthread_self(), start.name);
+    start.body(start.argument);
+    return NULL;
+}
+
+int csp_thread_start(size_t stack_size, const char *name, void (*body)(void *), void *argument) {
+    start_t *start = malloc(sizeof *start);
+    if (!start) return ENOMEM;
+    *start = (start_t){body, argument, {0}};
+    strncpy(start->name, name, sizeof start->name - 1);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, stack_size);
+    pthread_t thread;
+    int error = pthread_create(&thread, &attributes, run_thread, start);
+    pthread_attr_destroy(&attributes);
+    if (error) free(start);
+    return error;
+}
+
+int64_t csp_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int csp_affinity_cpus(void) {
+    // The kernel refuses a set smaller than its own: grow until it fits.
+    for (int cpus = 1024; cpus <= 1 << 20; cpus *= 2) {
+        cpu_set_t *set = CPU_ALLOC(cpus);
+        if (!set) break;
+        size_t size = CPU_ALLOC_SIZE(cpus);
+        CPU_ZERO_S(size, set);
+        int result = sched_getaffinity(0, size, set);
+        int count = result == 0 ? CPU_COUNT_S(size, set) : 0;
+        CPU_FREE(set);
+        if (count > 0) return count;
+        if (errno != EINVAL) break;
+    }
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int)online : 1;
+}
+
+static bool read_line(const char *path, char *line, size_t capacity) {
+    FILE *file = fopen(path, "re");
+    if (!file) return false;
+    bool read = fgets(line, (int)capacity, file) != NULL;
+    fclose(file);
+    return read;
+}
+
+// The least quota on the way from this process's cgroup up to the root; every level limits.
+static void walk(const char *root, char *group, bool v2, int64_t *least) {
+    for (;;) {
+        char path[4608], line[128];
+        long long quota = -1, period = 0;
+        if (v2) {
+            snprintf(path, sizeof path, "%s%s/cpu.max", root, group);
+            if (read_line(path, line, sizeof line) && sscanf(line, "%lld %lld", &quota, &period) != 2) quota = -1;
+        } else {
+            snprintf(path, sizeof path, "%s%s/cpu.cfs_quota_us", root, group);
+            if (read_line(path, line, sizeof line) && sscanf(line, "%lld", &quota) != 1) quota = -1;
+            snprintf(path, sizeof path, "%s%s/cpu.cfs_period_us", root, group);
+            if (read_line(path, line, sizeof line) && sscanf(line, "%lld", &period) != 1) period = 0;
+        }
+        if (quota > 0 && period > 0) {
+            int64_t milli = quota * 1000 / period;
+            if (milli < 1) milli = 1;
+            if (*least == 0 || milli < *least) *least = milli;
+        }
+        char *slash = strrchr(group, '/');
+        if (!slash || !*group) return;
+        *slash = 0;
+    }
+}
+
+int64_t csp_cgroup_quota_milli(void) {
+    int64_t least = 0;
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    if (!file) return 0;
+    char line[4352];
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = 0;
+        char *controllers = strchr(line, ':');
+        char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group) continue;
+        *group++ = 0;
+        controllers++;
+        if (strcmp(group, "/") == 0) *group = 0;
+        if (!*controllers) {
+            walk("/sys/fs/cgroup", group, true, &least);
+        } else if (strstr(controllers, "cpu") == controllers || strstr(controllers, ",cpu")) {
+            walk("/sys/fs/cgroup/cpu", group, false, &least);
+        }
+    }
+    fclose(file);
+    return least;
+}
+
+csp_thread_record *csp_current_thread_record(void) {
+    static __thread csp_thread_record record;
+    return &record;
+}
