@@ -36,8 +36,14 @@
     movq %rax, 16(%rdi)
     stmxcsr 24(%rdi)
     fnstcw 28(%rdi)
-    movq 24(%rsi), %rcx
-    cmpq 24(%rdi), %rcx
+    // Load the controls only when they differ: loading costs more than comparing. MXCSR's low six bits are status
+    // flags, which the ABI lets any call change.
+    movl 24(%rsi), %ecx
+    xorl 24(%rdi), %ecx
+    testl $0xffc0, %ecx
+    jne 2f
+    movzwl 28(%rsi), %ecx
+    cmpw 28(%rdi), %cx
     jne 2f
 1:  movq 0(%rsi), %rsp
     movq 8(%rsi), %rbp
