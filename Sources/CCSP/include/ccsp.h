@@ -132,6 +132,15 @@ void *csp_immortal_memory(size_t size);
 
 // MARK: Threads (thread.c)
 
+/// Threads asleep for a lock, by a hash of its address; and whether membarrier works here.
+enum { CSP_LOCK_BUCKETS = 64 };
+typedef struct {
+    uint32_t sleepers[CSP_LOCK_BUCKETS];
+    bool asymmetric;
+} csp_lock_table_t;
+extern csp_lock_table_t csp_lock_table;
+static inline csp_lock_table_t *csp_get_lock_table(void) { return &csp_lock_table; }
+
 /// Sleeps while *word == expected, at most `nanoseconds` (negative: for ever). May return early for no reason.
 void csp_futex_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds);
 void csp_futex_wake(const uint32_t *word, int count);

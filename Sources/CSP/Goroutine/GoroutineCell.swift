@@ -1,0 +1,53 @@
+public import CCSP
+public import Synchronization
+
+/// A goroutine's control block. Type-stable: recycled, never freed.
+@usableFromInline
+struct GoroutineCell: ~Copyable {
+    // Must be first: the switch addresses it by the cell. Valid while the goroutine is not running.
+    var context = csp_context()
+
+    /// Who owns what, by status.
+    enum Status: UInt8 {
+        /// On the free list; nobody uses it.
+        case free
+        /// On exactly one run queue, or in the hands of the worker that took it from there.
+        case runnable
+        /// A worker runs its stack; `worker` is that one.
+        case running
+        /// On no run queue, in at least one wait list or timer heap; nobody may run its stack.
+        case waiting
+    }
+
+    // Written by whoever owns the goroutine in its present status.
+    var status = Status.free
+    var waitReason = WaitReason.none
+    var hasSavedState = false
+    var hasStack = false
+    var stackClass: UInt8 = 0
+    var stackSlot: Int32 = 0
+    var worker: WorkerRef?
+    var next: GoroutineRef?
+    var id: UInt64 = 0
+    var body: (() -> Void)?
+    var name: String?
+    var creatorID: UInt64 = 0
+    var creatorAddress: UnsafeMutableRawPointer?
+    var waiter: Waiter
+    var savedState: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+
+    init(reference: GoroutineRef) { unsafe waiter = Waiter(party: .goroutine(reference)) }
+}
+
+/// A goroutine's control block by reference.
+@usableFromInline
+@safe
+struct GoroutineRef: Equatable {
+    let pointer: UnsafeMutablePointer<GoroutineCell>
+
+    // SAFETY: control blocks are immortal and type-stable; who may touch which field, its status says.
+    var cell: GoroutineCell {
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
+        @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
+    }
+}

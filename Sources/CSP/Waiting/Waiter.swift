@@ -1,0 +1,96 @@
+public import Synchronization
+
+/// One place in a wait list: somebody who waits for one channel operation, in plain form or as a case of a select.
+///
+/// Lives in the waiting goroutine's control block, in a thread's record or on a selecting stack; its owner cannot go on
+/// before it is off every list.
+@usableFromInline
+struct Waiter: ~Copyable {
+    // Guarded by the lock of the channel whose list it is in.
+    @usableFromInline var next: UnsafeMutablePointer<Waiter>?
+    @usableFromInline var previous: UnsafeMutablePointer<Waiter>?
+    @usableFromInline var isQueued = false
+
+    // Written by the owner before it queues.
+    /// Where the value is (a sender: some) or goes (a receiver: nil, initialised): an `Element?`.
+    @usableFromInline var slot: UnsafeMutableRawPointer?
+    @usableFromInline var party: Party
+    /// The select it is a case of, or nil.
+    @usableFromInline var selection: UnsafeMutablePointer<Selection>?
+    @usableFromInline var caseIndex = 0
+
+    // Written by whoever completes the operation, before it makes the party ready.
+    /// False when the channel was closed instead.
+    @usableFromInline var succeeded = false
+
+    @usableFromInline
+    init(party: Party) { unsafe self.party = party }
+}
+
+/// Who waits. Swift tasks become a third kind.
+@usableFromInline
+enum Party {
+    case goroutine(GoroutineRef)
+    case thread(ThreadParker)
+
+    /// Lets the party go on. It may run, and its waiter be gone, before this returns.
+    @usableFromInline
+    func ready() {
+        switch self {
+        case .goroutine(let goroutine): goroutine.ready()
+        case .thread(let thread): thread.ready()
+        }
+    }
+}
+
+/// What the waiters of one select have in common: the first to claim it wins.
+@usableFromInline
+struct Selection: ~Copyable {
+    /// The winning case's index; `undecided` until one has been claimed.
+    @usableFromInline let winner = Atomic<Int>(Selection.undecided)
+    @usableFromInline static var undecided: Int { @inlinable get { -1 } }
+
+    /// True for exactly one caller. Whoever wins must complete the case and make the party ready.
+    @usableFromInline
+    func claim(_ index: Int) -> Bool {
+        winner.compareExchange(expected: Self.undecided, desired: index, ordering: .acquiringAndReleasing).exchanged
+    }
+}
+
+/// A first-in first-out list of waiters, linked through themselves. Guarded by its channel's lock.
+@usableFromInline
+struct WaitList: ~Copyable {
+    @usableFromInline var first: UnsafeMutablePointer<Waiter>?
+    @usableFromInline var last: UnsafeMutablePointer<Waiter>?
+
+    @usableFromInline var isEmpty: Bool { @inlinable @inline(__always) get { unsafe first == nil } }
+
+    // SAFETY: (whole type) queued waiters stay valid until they are off the list, which only happens under the lock.
+    @inlinable
+    mutating func append(_ waiter: UnsafeMutablePointer<Waiter>) {
+        unsafe waiter.pointee.next = nil
+        unsafe waiter.pointee.previous = unsafe last
+        unsafe waiter.pointee.isQueued = true
+        if let last = unsafe last { unsafe last.pointee.next = unsafe waiter } else { unsafe first = unsafe waiter }
+        unsafe last = unsafe waiter
+    }
+
+    @inlinable
+    mutating func remove(_ waiter: UnsafeMutablePointer<Waiter>) {
+        let next = unsafe waiter.pointee.next, previous = unsafe waiter.pointee.previous
+        if let previous = unsafe previous { unsafe previous.pointee.next = unsafe next } else { unsafe first = unsafe next }
+        if let next = unsafe next { unsafe next.pointee.previous = unsafe previous } else { unsafe last = unsafe previous }
+        unsafe waiter.pointee.isQueued = false
+    }
+
+    /// Takes the longest waiter that can still be served; those whose select another case has won are dropped.
+    @inlinable
+    mutating func takeFirst() -> UnsafeMutablePointer<Waiter>? {
+        while let waiter = unsafe first {
+            unsafe remove(waiter)
+            guard let selection = unsafe waiter.pointee.selection else { return unsafe waiter }
+            if unsafe selection.pointee.claim(waiter.pointee.caseIndex) { return unsafe waiter }
+        }
+        return nil
+    }
+}
