@@ -1,0 +1,19 @@
+/// Why a goroutine waits, as dumps print it: Go's words.
+@usableFromInline
+enum WaitReason: UInt8 {
+    case none, channelSend, channelReceive, select, selectNoCases, sleep, waitGroup, run, yield
+
+    var description: String {
+        switch self {
+        case .none: "running"
+        case .channelSend: "chan send"
+        case .channelReceive: "chan receive"
+        case .select: "select"
+        case .selectNoCases: "select (no cases)"
+        case .sleep: "sleep"
+        case .waitGroup: "sync.WaitGroup.Wait"
+        case .run: "goroutine run"
+        case .yield: "runnable"
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import Synchronization
+
+/// A processor's queue of runnable goroutines: a ring that its owner fills at the tail, and from whose head owner and
+/// thieves take.
+///
+/// Invariant: the goroutines at indices head..<tail are runnable and belong to the queue. Only the owner moves the tail; whoever
+/// moves the head by compare-exchange from h to h+n owns the goroutines h..<h+n.
+/// Orderings: the owner publishes a slot by the releasing store of the tail; a thief reads the tail acquiring, then the slots, and
+/// only uses what it read if its compare-exchange of the head succeeds. A slot is overwritten only when its index is below
+/// the head by a whole ring, which the owner learns by an acquiring load of the head, so a thief that read an
+/// overwritten slot fails its exchange. The indices wrap at 2^32, a multiple of the ring's size.
+struct RunQueue: ~Copyable {
+    static let capacity: UInt32 = 256
+
+    let head = Atomic<UInt32>(0)
+    let tail = Atomic<UInt32>(0)
+    private let slots: UnsafeMutablePointer<Atomic<UnsafeMutableRawPointer?>>
+
+    init() {
+        // SAFETY: initialised here, used through atomics, never freed.
+        unsafe slots = .allocate(capacity: Int(Self.capacity))
+        for index in 0..<Int(Self.capacity) { unsafe (slots + index).initialize(to: Atomic(nil)) }
+    }
+
+    // SAFETY: (whole type) indices are masked into the ring; the pointers stored are goroutines' immortal control blocks.
+    @inline(__always)
+    private func slot(_ index: UInt32) -> UnsafeMutablePointer<Atomic<UnsafeMutableRawPointer?>> {
+        unsafe slots + Int(index & (Self.capacity - 1))
+    }
+
+    var isEmpty: Bool { head.load(ordering: .relaxed) == tail.load(ordering: .relaxed) }
+    var count: Int {
+        let last = tail.load(ordering: .acquiring)
+        return Int(max(0, Int32(bitPattern: last &- head.load(ordering: .acquiring))))
+    }
+
+    /// Owner only. False when full.
+    @inline(__always)
+    func push(_ goroutine: GoroutineRef) -> Bool {
+        let first = head.load(ordering: .acquiring), last = tail.load(ordering: .relaxed)
+        guard last &- first < Self.capacity else { return false }
+        unsafe slot(last).pointee.store(UnsafeMutableRawPointer(goroutine.pointer), ordering: .relaxed)
+        tail.store(last &+ 1, ordering: .releasing)
+        return true
+    }
+
+    /// Owner only.
+    @inline(__always)
+    func pop() -> GoroutineRef? {
+        let last = tail.load(ordering: .relaxed)
+        var first = head.load(ordering: .acquiring)
+        while first != last {
+            let taken = unsafe slot(first).pointee.load(ordering: .relaxed)
+            let (exchanged, now) = head.compareExchange(
+                expected: first, desired: first &+ 1, ordering: .acquiringAndReleasing)
+            if exchanged { return unsafe GoroutineRef(taken) }
+            first = now
+        }
+        return nil
+    }
+
+    /// Owner only: takes half of a full queue out, as a chain. Nil when a thief made room meanwhile.
+    func takeHalf() -> GoroutineChain? {
+        let first = head.load(ordering: .acquiring), last = tail.load(ordering: .relaxed)
+        let taken = (last &- first) / 2
+        guard taken > 0 else { return nil }
+        var chain = GoroutineChain()
+        // Read before the exchange, link after it: until then they may be a thief's.
+        var pointers: [UnsafeMutableRawPointer?] = []
+        for offset in 0..<taken { unsafe pointers.append(slot(first &+ offset).pointee.load(ordering: .relaxed)) }
+        guard
+            head.compareExchange(expected: first, desired: first &+ taken, ordering: .acquiringAndReleasing).exchanged
+        else { return nil }
+        for pointer in unsafe pointers { unsafe chain.append(GoroutineRef(pointer)!) }
+        return chain
+    }
+
+    /// Moves the older half, and only goroutines below index `limit`, to `thief`'s empty queue, all but one, which is returned.
+    func steal(below limit: UInt32, into thief: borrowing RunQueue) -> GoroutineRef? {
+        while true {
+            let first = head.load(ordering: .acquiring), last = tail.load(ordering: .acquiring)
+            let waiting = last &- first
+            let old = limit &- first
+            guard waiting > 0, waiting <= Self.capacity, Int32(bitPattern: old) > 0 else { return nil }
+            let taken = min(waiting - waiting / 2, old)
+            let end = thief.tail.load(ordering: .relaxed)
+            for offset in 0..<taken {
+                let pointer = unsafe slot(first &+ offset).pointee.load(ordering: .relaxed)
+                unsafe thief.slot(end &+ offset).pointee.store(pointer, ordering: .relaxed)
+            }
+            guard
+                head.compareExchange(expected: first, desired: first &+ taken, ordering: .acquiringAndReleasing).exchanged
+            else { continue }
+            let newest = unsafe GoroutineRef(thief.slot(end &+ taken &- 1).pointee.load(ordering: .relaxed))
+            if taken > 1 { thief.tail.store(end &+ taken &- 1, ordering: .releasing) }
+            return newest
+        }
+    }
+}
+
+/// Goroutines linked through their `next`.
+struct GoroutineChain {
+    private(set) var first: GoroutineRef?
+    private(set) var last: GoroutineRef?
+    private(set) var count = 0
+
+    @inline(__always)
+    mutating func append(_ goroutine: GoroutineRef) {
+        goroutine.cell.next = nil
+        if let last { last.cell.next = goroutine } else { first = goroutine }
+        last = goroutine
+        count += 1
+    }
+
+    mutating func append(_ chain: GoroutineChain) {
+        guard let head = chain.first else { return }
+        if let last { last.cell.next = head } else { first = head }
+        last = chain.last
+        count += chain.count
+    }
+
+    @inline(__always)
+    mutating func popFirst() -> GoroutineRef? {
+        guard let goroutine = first else { return nil }
+        first = goroutine.cell.next
+        if first == nil { last = nil }
+        goroutine.cell.next = nil
+        count -= 1
+        return goroutine
+    }
+}
