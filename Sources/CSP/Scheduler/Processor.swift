@@ -26,6 +26,7 @@ struct ProcessorCell: ~Copyable {
     let ended = Atomic<Int>(0)
     // Guarded by the idle lock.
     var isIdle = false
+    var hasWorker = false
 
     init(index: Int) {
         self.index = index

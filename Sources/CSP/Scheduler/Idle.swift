@@ -1,0 +1,195 @@
+import CCSP
+import Synchronization
+
+// Who sleeps, and who wakes whom.
+//
+// A worker owns a processor while it is awake. One that finds nothing lingers a little, then puts its processor and itself on the
+// idle lists and sleeps on a futex. Three facts keep work from being forgotten:
+//
+// 1. A processor with goroutines in run-next or its queue is owned by an awake worker, since a worker only gives up its processor
+//    after it has found both empty, and only the owner fills them.
+// 2. Work that comes from outside goes to the global queue (or a timer heap): the submitter publishes it (P: a sequentially
+//    consistent store of the queue's count), then reads `awake` (R), and if that is 0 wakes a worker. A worker that goes to
+//    sleep lowers `awake` (L, sequentially consistent), then reads the queue's count (C) and every heap's first deadline, and stays up
+//    if there is anything. In the single total order of the four either P precedes C, and the sleeper sees the work; or C
+//    precedes P, so L precedes R: the submitter sees the worker gone. If R sees another worker awake, that one will
+//    pass its own L and C later than R, and so after P.
+// 3. An awake worker that is busy may leave others' work waiting while processors idle. That is not forgotten, only late: the
+//    monitor sees a goroutine that has waited for a whole period and wakes a worker.
+//
+// Rejected: wake one worker per ready (Go's way): most find nothing to do, and waking costs 45 µs.
+extension SchedulerCore {
+    // Guarded by idleLock, both.
+    func makeIdle(_ processor: ProcessorRef) {
+        processor.cell.isIdle = true
+        processor.cell.hasWorker = false
+        cell.idleProcessors.add(1, ordering: .sequentiallyConsistent)
+    }
+
+    func removeIdle(_ processor: ProcessorRef) {
+        processor.cell.isIdle = false
+        cell.idleProcessors.subtract(1, ordering: .sequentiallyConsistent)
+    }
+
+    /// Guarded by idleLock.
+    fileprivate func takeIdleProcessor() -> ProcessorRef? {
+        guard cell.idleProcessors.load(ordering: .relaxed) > 0 else { return nil }
+        for index in 0..<cell.maxProcs.load(ordering: .relaxed) where processor(index).cell.isIdle {
+            let found = processor(index)
+            removeIdle(found)
+            found.cell.hasWorker = true
+            return found
+        }
+        return nil
+    }
+
+    /// Guarded by idleLock: prefers a worker that nobody counts on for timers.
+    private func takeIdleWorker() -> WorkerRef? {
+        var chosen = cell.firstIdleWorker
+        if chosen?.cell.watchesTimers == true, let other = chosen?.cell.nextIdle { chosen = other }
+        if let chosen { unlink(chosen) }
+        return chosen
+    }
+
+    /// Guarded by idleLock.
+    fileprivate func unlink(_ worker: WorkerRef) {
+        if cell.firstIdleWorker == worker {
+            cell.firstIdleWorker = worker.cell.nextIdle
+        } else {
+            var before = cell.firstIdleWorker!
+            while before.cell.nextIdle != worker { before = before.cell.nextIdle! }
+            before.cell.nextIdle = worker.cell.nextIdle
+        }
+        worker.cell.nextIdle = nil
+        worker.cell.isIdle = false
+        if worker.cell.watchesTimers {
+            worker.cell.watchesTimers = false
+            cell.watchedDeadline = .max
+        }
+    }
+
+    /// Gives an idle processor to a sleeping worker, or to a new thread. False when all processors are busy.
+    @discardableResult
+    func wakeWorker() -> Bool {
+        cell.idleLock.lock()
+        guard let processor = takeIdleProcessor() else {
+            cell.idleLock.unlock()
+            return false
+        }
+        cell.awake.add(1, ordering: .sequentiallyConsistent)
+        let sleeper = takeIdleWorker()
+        if let sleeper { sleeper.cell.processor = processor }
+        cell.idleLock.unlock()
+        if let sleeper {
+            sleeper.wake()
+        } else {
+            startWorker(with: processor)
+        }
+        cell.monitor.noteActivity()
+        return true
+    }
+
+    private func startWorker(with processor: ProcessorRef) {
+        let pointer = unsafe UnsafeMutablePointer<WorkerCell>.allocate(capacity: 1)
+        unsafe pointer.initialize(to: WorkerCell())
+        let worker = unsafe WorkerRef(pointer: pointer)
+        worker.cell.processor = processor
+        let error = unsafe csp_thread_start(256 << 10, "csp-worker", { unsafe WorkerRef($0!).run() }, pointer)
+        if error != 0 {
+            fatal("fatal error: cannot start a thread (errno \(error)); see ulimit -u and the cgroup's pids.max")
+        }
+    }
+
+    /// For threads outside, after they have published work.
+    func submitted() {
+        if cell.awake.load(ordering: .sequentiallyConsistent) == 0 {
+            wakeWorker()
+        } else {
+            cell.monitor.noteWaiting()
+        }
+    }
+
+    /// The earliest deadline of all heaps.
+    func earliestDeadline() -> Int64 {
+        var earliest = Int64.max
+        for index in 0..<cell.processorCount.load(ordering: .acquiring) {
+            earliest = min(earliest, processor(index).cell.timers.earliest.load(ordering: .sequentiallyConsistent))
+        }
+        return earliest
+    }
+}
+
+extension WorkerRef {
+    @inline(__always)
+    init?(_ raw: UnsafeMutableRawPointer) { unsafe pointer = raw.assumingMemoryBound(to: WorkerCell.self) }
+
+    func wake() {
+        cell.wakeUp.store(1, ordering: .releasing)
+        // SAFETY: workers are immortal.
+        unsafe csp_futex_wake(futexWord, 1)
+    }
+
+    private var futexWord: UnsafePointer<UInt32> {
+        unsafe withUnsafePointer(to: pointer.pointee.wakeUp) {
+            unsafe UnsafeRawPointer($0).assumingMemoryBound(to: UInt32.self)
+        }
+    }
+
+    /// Gives the processor up and sleeps until there is one again with something to do. Returns at once when work
+    /// turns up meanwhile.
+    func sleep() {
+        let core = SchedulerCore.shared
+        let mine = cell.processor!
+        core.cell.idleLock.lock()
+        if mine.cell.isRetired.load(ordering: .relaxed) {
+            mine.cell.hasWorker = false
+        } else {
+            core.makeIdle(mine)
+        }
+        core.cell.awake.subtract(1, ordering: .sequentiallyConsistent)
+        let deadline = core.earliestDeadline()
+        if core.cell.global.count.load(ordering: .sequentiallyConsistent) > 0 || deadline <= csp_now(), takeBack() {
+            core.cell.idleLock.unlock()
+            return
+        }
+        cell.processor = nil
+        cell.isIdle = true
+        cell.nextIdle = core.cell.firstIdleWorker
+        core.cell.firstIdleWorker = self
+        if deadline < core.cell.watchedDeadline {
+            cell.watchesTimers = true
+            core.cell.watchedDeadline = deadline
+        }
+        let watches = cell.watchesTimers
+        core.cell.idleLock.unlock()
+
+        while cell.wakeUp.load(ordering: .acquiring) == 0 {
+            let left = watches ? max(0, deadline - csp_now()) : -1
+            // SAFETY: workers are immortal.
+            if left != 0 { unsafe csp_futex_wait(futexWord, 0, left) }
+            if watches, csp_now() >= deadline, riseForTimers() { return }
+        }
+        cell.wakeUp.store(0, ordering: .relaxed)
+    }
+
+    /// Guarded by the idle lock: any idle processor will do.
+    private func takeBack() -> Bool {
+        guard let processor = SchedulerCore.shared.takeIdleProcessor() else { return false }
+        cell.processor = processor
+        SchedulerCore.shared.cell.awake.add(1, ordering: .sequentiallyConsistent)
+        return true
+    }
+
+    /// False when somebody has just woken this worker, or there is no processor to run timers on (then all are busy, and
+    /// look at the timers themselves).
+    private func riseForTimers() -> Bool {
+        let core = SchedulerCore.shared
+        core.cell.idleLock.lock()
+        defer { core.cell.idleLock.unlock() }
+        guard cell.isIdle else { return false }
+        guard takeBack() else { return false }
+        core.unlink(self)
+        core.cell.monitor.noteActivity()
+        return true
+    }
+}

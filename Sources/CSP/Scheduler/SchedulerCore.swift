@@ -1,0 +1,106 @@
+import CCSP
+import Synchronization
+
+/// The scheduler's shared state. Immortal; booted by the first use.
+struct SchedulerCell: ~Copyable {
+    static let mostProcessors = 1024
+
+    var global = GlobalQueue()
+    var stacks: StackArena
+    /// Processors by index; those below `processorCount` exist. Never shrinks.
+    let processors: UnsafeMutablePointer<ProcessorRef>
+    let processorCount = Atomic<Int>(0)
+    let maxProcs = Atomic<Int>(0)
+
+    // The idle protocol: see Idle.swift.
+    /// Workers that own a processor: running goroutines, or looking for one.
+    let awake = Atomic<Int>(0)
+    let idleProcessors = Atomic<Int>(0)
+    let idleLock = OwnedLock()
+    // Guarded by idleLock.
+    var firstIdleWorker: WorkerRef?
+    var watchedDeadline = Int64.max
+
+    var monitor = Monitor()
+    let freeLock = OwnedLock()
+    // Guarded by freeLock.
+    var freeGoroutines = GoroutineChain()
+
+    let nextID = Atomic<UInt64>(1)
+    /// Goroutines started by threads outside.
+    let startedOutside = Atomic<Int>(0)
+
+    init(stacks: consuming StackArena) {
+        self.stacks = stacks
+        unsafe processors = .allocate(capacity: Self.mostProcessors)
+    }
+}
+
+struct SchedulerCore {
+    let pointer: UnsafeMutablePointer<SchedulerCell>
+
+    // SAFETY: immortal; who may touch which field stands beside the field.
+    var cell: SchedulerCell {
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
+        @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
+    }
+
+    // SAFETY: a pointer to state that is guarded field by field.
+    nonisolated(unsafe) static let shared = boot()
+
+    private static func boot() -> SchedulerCore {
+        unsafe csp_goroutine_main = { goroutineMain() }
+        unsafe csp_install_fault_handlers { goroutine, buffer, capacity in
+            unsafe describeForFault(goroutine, buffer, capacity)
+        }
+        let pointer = unsafe UnsafeMutablePointer<SchedulerCell>.allocate(capacity: 1)
+        unsafe pointer.initialize(
+            to: SchedulerCell(
+                stacks: StackArena(
+                    allowGuardInstall: Knobs.guardInstall, largestRegionShift: Knobs.largestRegionShift)))
+        let core = unsafe SchedulerCore(pointer: pointer)
+        core.setMaxProcs(Knobs.maxProcs ?? defaultMaxProcs())
+        return core
+    }
+
+    /// Go 1.25's rule: the CPUs this process may run on, or less if its cgroup has a quota, which is rounded up and counts as two at
+    /// the least (https://go.dev/doc/go1.25#container-aware-gomaxprocs).
+    static func defaultMaxProcs() -> Int {
+        let cpus = Int(csp_affinity_cpus())
+        let quota = csp_cgroup_quota_milli()
+        guard quota > 0 else { return cpus }
+        return min(cpus, max(2, Int((quota + 999) / 1000)))
+    }
+
+    func processor(_ index: Int) -> ProcessorRef { unsafe cell.processors[index] }
+
+    /// Takes effect at once for idle processors and at its worker's next scheduling point for a busy one.
+    func setMaxProcs(_ wanted: Int) {
+        guard wanted >= 1 else { fatal("panic: Scheduler.maxProcs must be at least 1, not \(wanted)") }
+        let count = min(wanted, SchedulerCell.mostProcessors)
+        cell.idleLock.lock()
+        let old = cell.maxProcs.load(ordering: .relaxed)
+        for index in cell.processorCount.load(ordering: .relaxed)..<max(count, cell.processorCount.load(ordering: .relaxed)) {
+            let pointer = unsafe UnsafeMutablePointer<ProcessorCell>.allocate(capacity: 1)
+            unsafe pointer.initialize(to: ProcessorCell(index: index))
+            unsafe (cell.processors + index).initialize(to: ProcessorRef(pointer: pointer))
+            cell.processorCount.store(index + 1, ordering: .releasing)
+            // Grown below, with those that were retired.
+            processor(index).cell.isRetired.store(true, ordering: .relaxed)
+            processor(index).cell.hasWorker = false
+        }
+        cell.maxProcs.store(count, ordering: .sequentiallyConsistent)
+        for index in old..<max(old, count) {
+            let one = processor(index)
+            one.cell.isRetired.store(false, ordering: .sequentiallyConsistent)
+            if !one.cell.hasWorker { makeIdle(one) }
+        }
+        for index in count..<max(old, count) {
+            let one = processor(index)
+            one.cell.isRetired.store(true, ordering: .sequentiallyConsistent)
+            if one.cell.isIdle { removeIdle(one) }
+        }
+        cell.idleLock.unlock()
+        if cell.global.count.load(ordering: .relaxed) > 0 { _ = wakeWorker() }
+    }
+}
