@@ -160,14 +160,17 @@ extension WorkerRef {
             cell.watchesTimers = true
             core.cell.watchedDeadline = deadline
         }
-        let watches = cell.watchesTimers
+        var watches = cell.watchesTimers
         core.cell.idleLock.unlock()
 
         while cell.wakeUp.load(ordering: .acquiring) == 0 {
             let left = watches ? max(0, deadline - csp_now()) : -1
             // SAFETY: workers are immortal.
             if left != 0 { unsafe csp_futex_wait(futexWord, 0, left) }
-            if watches, csp_now() >= deadline, riseForTimers() { return }
+            if watches, csp_now() >= deadline {
+                if riseForTimers() { return }
+                watches = false
+            }
         }
         cell.wakeUp.store(0, ordering: .relaxed)
     }
@@ -187,7 +190,11 @@ extension WorkerRef {
         core.cell.idleLock.lock()
         defer { core.cell.idleLock.unlock() }
         guard cell.isIdle else { return false }
-        guard takeBack() else { return false }
+        guard takeBack() else {
+            cell.watchesTimers = false
+            core.cell.watchedDeadline = .max
+            return false
+        }
         core.unlink(self)
         core.cell.monitor.noteActivity()
         return true

@@ -1,0 +1,161 @@
+import CCSP
+import Synchronization
+
+extension WorkerRef {
+    /// How often a processor looks at the global queue first, so that a full local queue cannot starve it. Prime, as Go's.
+    private static var globalTick: UInt32 { 61 }
+    /// How many goroutines in a row may run from run-next while the queue waits.
+    private static var longestStreak: UInt32 { 256 }
+
+    /// The next goroutine to run; sleeps when there is none.
+    @inline(__always)
+    func findGoroutine() -> GoroutineRef {
+        let processor = cell.processor!
+        let tick = processor.cell.tick.load(ordering: .relaxed)
+        if tick & 15 == 0 || processor.cell.isRetired.load(ordering: .relaxed) { return findGoroutineSlow(tick) }
+        return takeLocal(processor) ?? findGoroutineSlow(tick)
+    }
+
+    @inline(__always)
+    private func takeLocal(_ processor: ProcessorRef) -> GoroutineRef? {
+        if processor.cell.runNextStreak < Self.longestStreak, let next = processor.takeRunNext() {
+            processor.cell.runNextStreak &+= 1
+            return next
+        }
+        processor.cell.runNextStreak = 0
+        if let next = processor.cell.queue.pop() {
+            if !processor.cell.queue.isEmpty { SchedulerCore.shared.cell.monitor.noteWaiting() }
+            return next
+        }
+        return processor.takeRunNext()
+    }
+
+    @inline(never)
+    private func findGoroutineSlow(_ tick: UInt32) -> GoroutineRef {
+        let core = SchedulerCore.shared
+        while true {
+            let processor = cell.processor!
+            if processor.cell.isRetired.load(ordering: .relaxed) {
+                surrender(processor)
+                sleep()
+                continue
+            }
+            if processor.cell.timers.earliest.load(ordering: .relaxed) != .max { processor.runTimers(at: csp_now()) }
+            if tick % Self.globalTick < 16, let one = takeGlobal(processor, most: 1) { return one }
+            if let local = takeLocal(processor) { return local }
+            if let one = takeGlobal(processor, most: 128) { return one }
+            if let found = linger(processor, core) { return found }
+            if processor.cell.queue.isEmpty, unsafe processor.cell.runNext.load(ordering: .relaxed) == nil { sleep() }
+        }
+    }
+
+    /// Empties a processor that maxProcs no longer counts.
+    private func surrender(_ processor: ProcessorRef) {
+        var chain = GoroutineChain()
+        while let one = processor.takeRunNext() ?? processor.cell.queue.pop() { chain.append(one) }
+        let core = SchedulerCore.shared
+        if chain.count > 0 { core.cell.global.append(chain) }
+        processor.cell.timers.moveAll(to: core.processor(0))
+    }
+
+    /// A fair share of the global queue; the first is returned, the others join the local queue.
+    private func takeGlobal(_ processor: ProcessorRef, most: Int) -> GoroutineRef? {
+        let core = SchedulerCore.shared
+        let waiting = core.cell.global.count.load(ordering: .relaxed)
+        guard waiting > 0 else { return nil }
+        let share = min(most, waiting / core.cell.maxProcs.load(ordering: .relaxed) + 1)
+        var chain = core.cell.global.take(share)
+        guard let first = chain.popFirst() else { return nil }
+        while let next = chain.popFirst() { processor.enqueue(next) }
+        return first
+    }
+
+    /// Waits a little for work before sleeping, since waking costs 45 µs: for anything in the global queue, for due timers, and for
+    /// other processors' goroutines that have waited for the whole of a watch. Fresh ones are left alone: they are most often partners of
+    /// the goroutine that runs there, whose data is in that core's cache.
+    private func linger(_ processor: ProcessorRef, _ core: SchedulerCore) -> GoroutineRef? {
+        let start = csp_now()
+        var watchStart = start
+        var watch = QueueWatch()
+        watch.begin(core, except: processor)
+        while true {
+            for _ in 0..<32 {
+                csp_pause()
+                if core.cell.global.count.load(ordering: .relaxed) > 0, let one = takeGlobal(processor, most: 128) {
+                    lingerPaid()
+                    return one
+                }
+            }
+            if processor.cell.isRetired.load(ordering: .relaxed) { return nil }
+            let now = csp_now()
+            if now - watchStart >= QueueWatch.nanoseconds {
+                if let stolen = watch.steal(core, into: processor) {
+                    lingerPaid()
+                    return stolen
+                }
+                watch.begin(core, except: processor)
+                watchStart = now
+            }
+            if runDueTimers(processor, core, now), let one = takeLocal(processor) { return one }
+            if now - start >= cell.lingerNanoseconds {
+                cell.lingerNanoseconds = max(QueueWatch.nanoseconds * 5 / 4, cell.lingerNanoseconds / 2)
+                return nil
+            }
+        }
+    }
+
+    private func lingerPaid() { cell.lingerNanoseconds = min(100_000, cell.lingerNanoseconds * 2) }
+
+    /// Runs the due timers of every processor, into our queue. True if there were any.
+    private func runDueTimers(_ processor: ProcessorRef, _ core: SchedulerCore, _ now: Int64) -> Bool {
+        var ran = false
+        for index in 0..<core.cell.processorCount.load(ordering: .acquiring) {
+            let other = core.processor(index)
+            if other.cell.timers.earliest.load(ordering: .relaxed) <= now {
+                other.runTimers(at: now)
+                ran = true
+            }
+        }
+        return ran
+    }
+}
+
+/// What a lingering worker saw in the other processors' queues, to tell a backlog that lasts from a queue that moves.
+struct QueueWatch {
+    static let nanoseconds: Int64 = 25_000
+    private static let most = 16
+    private var tails = InlineArray<16, UInt32>(repeating: 0)
+    private var ticks = InlineArray<16, UInt32>(repeating: 0)
+    private var nexts = InlineArray<16, UInt>(repeating: 0)
+    private var first = 0
+    private var count = 0
+
+    /// Looks at up to 16 others, starting anywhere.
+    mutating func begin(_ core: SchedulerCore, except own: ProcessorRef) {
+        count = core.cell.processorCount.load(ordering: .acquiring)
+        first = Int(own.nextRandom() % UInt64(count))
+        for place in 0..<min(Self.most, count) {
+            let other = core.processor((first + place) % count)
+            tails[place] = other.cell.queue.tail.load(ordering: .acquiring)
+            ticks[place] = other.cell.tick.load(ordering: .relaxed)
+            nexts[place] = unsafe UInt(bitPattern: other.cell.runNext.load(ordering: .relaxed))
+        }
+    }
+
+    /// Takes what has been waiting since `begin`.
+    mutating func steal(_ core: SchedulerCore, into own: ProcessorRef) -> GoroutineRef? {
+        for place in 0..<min(Self.most, count) {
+            let other = core.processor((first + place) % count)
+            if other == own { continue }
+            if let stolen = other.cell.queue.steal(below: tails[place], into: own.cell.queue) { return stolen }
+            // A goroutine in run-next that has not moved for all that time, behind one that computes.
+            if nexts[place] != 0, ticks[place] == other.cell.tick.load(ordering: .relaxed) {
+                let seen = unsafe UnsafeMutableRawPointer(bitPattern: nexts[place])
+                let (taken, _) = unsafe other.cell.runNext.compareExchange(
+                    expected: seen, desired: nil, ordering: .acquiringAndReleasing)
+                if taken { return unsafe GoroutineRef(seen) }
+            }
+        }
+        return nil
+    }
+}
