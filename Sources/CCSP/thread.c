@@ -66,6 +66,8 @@ int csp_thread_start(size_t stack_size, const char *name, void (*body)(void *), 
     return error;
 }
 
+int csp_yield_thread(void) { return sched_yield(); }
+
 int64_t csp_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);

@@ -153,6 +153,9 @@ void csp_membarrier(void);
 /// Starts a detached thread with a stack of `stack_size` bytes. Returns 0 or errno.
 int csp_thread_start(size_t stack_size, const char *name, void (*body)(void *), void *argument);
 
+/// Lets other threads run.
+int csp_yield_thread(void);
+
 /// Nanoseconds since boot, suspension included (CLOCK_BOOTTIME, which ContinuousClock also reads).
 int64_t csp_now(void);
 

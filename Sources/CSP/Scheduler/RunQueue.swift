@@ -112,6 +112,14 @@ struct GoroutineChain {
         count += 1
     }
 
+    @inline(__always)
+    mutating func prepend(_ goroutine: GoroutineRef) {
+        goroutine.cell.next = first
+        first = goroutine
+        if last == nil { last = goroutine }
+        count += 1
+    }
+
     mutating func append(_ chain: GoroutineChain) {
         guard let head = chain.first else { return }
         if let last { last.cell.next = head } else { first = head }

@@ -1,0 +1,92 @@
+import CCSP
+
+/// Starts `body` in a new goroutine and returns at once.
+///
+/// May be called from anywhere: a goroutine, a plain thread or a Swift task. The goroutine runs until `body` returns, or until the
+/// process ends: when `main` returns, goroutines end with it, as in Go.
+///
+/// - Parameters:
+///   - name: Shown in dumps and fatal messages.
+///   - stackSize: Bytes of address space, rounded up to a power of two; 256 KiB unless given, 16 KiB to 1 GiB. Memory is
+///     committed page by page as the stack grows. A size out of range traps.
+///   - body: What to run.
+/// - Complexity: O(1); no allocation beyond the closure's own.
+@inline(never)
+public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: sending @escaping () -> Void) {
+    var stackClass = StackArena.defaultShift - StackArena.smallestShift
+    if let stackSize {
+        guard let chosen = StackArena.kind(for: stackSize) else {
+            fatal("panic: go: stack size \(stackSize) out of range (1 byte to 1 GiB)")
+        }
+        stackClass = chosen
+    }
+    unsafe GoroutineRef.spawn(name, stackClass: stackClass, creatorAddress: csp_return_address(), body)
+}
+
+/// A goroutine's identity.
+public struct Goroutine: Sendable, Identifiable, Hashable {
+    /// Unique in this process, never reused. The first goroutine is 1.
+    public let id: UInt64
+    /// The name given to `go`, or nil.
+    public let name: String?
+
+    /// The calling goroutine; nil on a plain thread and inside a Swift task.
+    public static var current: Goroutine? {
+        guard let current = GoroutineRef.current else { return nil }
+        return Goroutine(id: current.cell.id, name: current.cell.name)
+    }
+
+    /// Goroutines that have started and not yet returned.
+    public static var count: Int { SchedulerCore.shared.goroutineCount }
+
+    /// Lets others run (Go's `runtime.Gosched`). On a plain thread, yields the thread.
+    public static func yield() {
+        if let current = GoroutineRef.current { current.yield() } else { _ = csp_yield_thread() }
+    }
+
+    /// Runs `body` in a goroutine and waits for it: blocks the calling goroutine or thread.
+    ///
+    /// - Returns: What `body` returns.
+    /// - Throws: What `body` throws.
+    @available(*, noasync)
+    public static func run<T, E: Error>(
+        _ name: String? = nil, stackSize: Int? = nil, _ body: sending @escaping () throws(E) -> sending T
+    ) throws(E) -> sending T {
+        let result = RunResult<T, E>()
+        let done = Channel<Never>()
+        unsafe go(name, stackSize: stackSize) { [body = UnsafeSending(body)] in
+            do throws(E) {
+                unsafe result.outcome = .success(try body.value())
+            } catch {
+                unsafe result.outcome = .failure(error)
+            }
+            done.close()
+        }
+        _ = done.receive()
+        return try unsafe UnsafeSending(result.outcome!.get()).value
+    }
+}
+
+/// Carries a result from the goroutine that made it to the one that waits: written before a close, read after it.
+private final class RunResult<T, E: Error>: @unchecked Sendable {
+    // SAFETY: the channel's close orders the write before the read.
+    @unsafe var outcome: Result<T, E>?
+}
+
+/// A value whose sole owner hands it over, where the compiler cannot see it.
+@unsafe struct UnsafeSending<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
+    var value: Value
+    init(_ value: consuming Value) { self.value = value }
+}
+
+/// The goroutines' scheduler.
+public enum Scheduler {
+    /// How many goroutines can run at the same time (Go's GOMAXPROCS). Less than 1 traps; more than 1024 counts as 1024.
+    ///
+    /// Defaults to the CPUs this process may use by its affinity mask, or fewer by its cgroup's quota. Can change at
+    /// any time; a goroutine that computes keeps its processor until its next scheduling point.
+    public static var maxProcs: Int {
+        get { SchedulerCore.shared.cell.maxProcs.load(ordering: .relaxed) }
+        set { SchedulerCore.shared.setMaxProcs(newValue) }
+    }
+}

@@ -1,0 +1,28 @@
+import CCSP
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// Settings by environment, read once at the first use of the scheduler.
+enum Knobs {
+    /// CSP_MAXPROCS: the initial `Scheduler.maxProcs`.
+    static var maxProcs: Int? { number("CSP_MAXPROCS") }
+    /// CSP_STACK_GUARD=mprotect: do as if the kernel had no MADV_GUARD_INSTALL.
+    static var guardInstall: Bool { text("CSP_STACK_GUARD") != "mprotect" }
+    /// Log2 of the address space reserved for each stack size: 1 TiB.
+    static var largestRegionShift: Int { 40 }
+
+    private static func text(_ name: String) -> String? {
+        guard let value = unsafe getenv(name) else { return nil }
+        return unsafe String(cString: value)
+    }
+
+    private static func number(_ name: String) -> Int? {
+        guard let text = text(name) else { return nil }
+        guard let value = Int(text), value >= 1 else { fatal("fatal error: \(name)=\(text): expected a whole number from 1") }
+        return value
+    }
+}
