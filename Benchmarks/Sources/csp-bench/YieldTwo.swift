@@ -1,0 +1,15 @@
+import CSP
+
+/// One yield, with another goroutine yielding as well.
+func yieldTwo() -> Double {
+    let yieldsEach = 1_000_000
+    return nanoseconds(per: 2 * yieldsEach) {
+        let both = WaitGroup()
+        for _ in 0..<2 {
+            both.go {
+                for _ in 0..<yieldsEach { Goroutine.yield() }
+            }
+        }
+        both.wait()
+    }
+}
