@@ -1,0 +1,226 @@
+/// A typed pipe between goroutines, threads and tasks (Go's `chan T`).
+///
+/// Reference semantics: two channels are equal when they are the same. Unbuffered (capacity 0), a send waits for a receiver;
+/// buffered, only while the buffer is full. Waiters are served first in, first out. The k-th receive completes before the
+/// (k + capacity)-th send does; close happens before a receive that returns nil because of it (https://go.dev/ref/mem#chan).
+public final class Channel<Element: ~Copyable>: Sendable {
+    @usableFromInline let core: ChannelRef
+
+    /// - Parameter capacity: Elements that the buffer holds; negative traps.
+    public convenience init(capacity: Int = 0) { self.init(capacity: capacity, isTimer: false) }
+
+    @usableFromInline
+    init(capacity: Int, isTimer: Bool) {
+        // SAFETY: memory of our own, released in deinit.
+        guard capacity >= 0, !capacity.multipliedReportingOverflow(by: max(1, MemoryLayout<Element>.stride)).overflow else {
+            fatal("panic: makechan: size out of range")
+        }
+        let header = (MemoryLayout<ChannelCore>.size + Self.alignment - 1) & ~(Self.alignment - 1)
+        let memory = unsafe UnsafeMutableRawPointer.allocate(
+            byteCount: header + capacity * MemoryLayout<Element>.stride, alignment: Self.alignment)
+        let pointer = unsafe memory.bindMemory(to: ChannelCore.self, capacity: 1)
+        unsafe pointer.initialize(to: ChannelCore(capacity: capacity, buffer: memory + header, isTimer: isTimer))
+        core = unsafe ChannelRef(pointer)
+    }
+
+    private static var alignment: Int { max(64, MemoryLayout<Element>.alignment) }
+
+    deinit {
+        // SAFETY: nobody else has the channel any more, so nobody is parked; what is left in the buffer is ours.
+        for offset in 0..<core.core.count { unsafe element(core.core.head + offset).deinitialize(count: 1) }
+        unsafe core.pointer.deinitialize(count: 1)
+        unsafe UnsafeMutableRawPointer(core.pointer).deallocate()
+    }
+
+    /// The buffer's place for an index below twice the capacity.
+    @inlinable @inline(__always)
+    func element(_ index: Int) -> UnsafeMutablePointer<Element> {
+        let place = index >= core.core.capacity ? index - core.core.capacity : index
+        // SAFETY: 0 <= place < capacity.
+        return unsafe core.core.buffer!.assumingMemoryBound(to: Element.self) + place
+    }
+
+    // MARK: Send
+
+    /// Sends `value`: blocks until a receiver takes it or the buffer has room. Traps if the channel is or becomes closed.
+    /// - Complexity: O(1), no allocation.
+    @available(*, noasync)
+    @inlinable
+    public func send(_ value: consuming sending Element) {
+        var slot: Element? = consume value
+        // SAFETY: the slot outlives the operation.
+        unsafe withUnsafeMutablePointer(to: &slot) { slot in
+            core.lock()
+            if unsafe sendLocked(slot) { return }
+            if unsafe !core.wait(in: .send, slot: slot) { fatalSendOnClosed() }
+        }
+    }
+
+    /// Sends `value` if that needs no waiting; false, and the value is released, when it would have to wait.
+    /// Traps if the channel is closed.
+    @inlinable
+    public func trySend(_ value: consuming sending Element) -> Bool {
+        var slot: Element? = consume value
+        return trySendSlot(&slot)
+    }
+
+    /// The same for values that must not be lost: takes the value out of `slot` only when it was sent. An empty slot traps.
+    @inlinable
+    public func trySend(from slot: inout sending Element?) -> Bool { trySendSlot(&slot) }
+
+    @inlinable
+    func trySendSlot(_ slot: inout Element?) -> Bool {
+        guard core.maySend() else { return false }
+        // SAFETY: the slot outlives the operation.
+        return unsafe withUnsafeMutablePointer(to: &slot) { slot in
+            core.lock()
+            if unsafe sendLocked(slot) { return true }
+            core.unlock()
+            return false
+        }
+    }
+
+    /// With the lock held. True when the value has gone, and the lock with it.
+    @inlinable @inline(__always)
+    func sendLocked(_ slot: UnsafeMutablePointer<Element?>) -> Bool {
+        // SAFETY: a dequeued receiver stays parked until it is made ready; its slot is an initialised nil of our type.
+        if core.core.isClosed {
+            core.unlock()
+            fatalSendOnClosed()
+        }
+        if let receiver = unsafe core.core.receivers.takeFirst() {
+            unsafe receiver.pointee.slot!.assumingMemoryBound(to: Element?.self).pointee = slot.pointee.take()
+            unsafe receiver.pointee.succeeded = true
+            let party = unsafe receiver.pointee.party
+            core.unlock()
+            party.ready()
+            return true
+        }
+        guard core.core.count < core.core.capacity else { return false }
+        unsafe element(core.core.head + core.core.count).initialize(to: slot.pointee.take()!)
+        core.core.count += 1
+        core.unlock()
+        return true
+    }
+
+    // MARK: Receive
+
+    /// The next value; nil once the channel is closed and drained. Blocks until there is one.
+    /// - Complexity: O(1), no allocation.
+    @available(*, noasync)
+    @discardableResult
+    @inlinable
+    public func receive() -> sending Element? {
+        var slot: Element? = nil
+        // SAFETY: the slot outlives the operation.
+        unsafe withUnsafeMutablePointer(to: &slot) { slot in
+            core.lock()
+            if unsafe receiveLocked(slot) { return }
+            _ = unsafe core.wait(in: .receive, slot: slot)
+        }
+        return unsafe UnsafeTransfer(slot.take()).value
+    }
+
+    /// The next value if that needs no waiting.
+    @inlinable
+    public func tryReceive() -> sending ReceiveAttempt<Element> {
+        guard core.mayReceive() else { return .empty }
+        var slot: Element? = nil
+        // SAFETY: the slot outlives the operation.
+        let received = unsafe withUnsafeMutablePointer(to: &slot) { slot in
+            core.lock()
+            if unsafe receiveLocked(slot) { return true }
+            core.unlock()
+            return false
+        }
+        guard received else { return .empty }
+        guard let value = unsafe UnsafeTransfer(slot.take()).value else { return .closed }
+        return .value(value)
+    }
+
+    /// With the lock held. True when the slot holds a value, or the channel is closed and drained; the lock is then released.
+    @inlinable @inline(__always)
+    func receiveLocked(_ slot: UnsafeMutablePointer<Element?>) -> Bool {
+        // SAFETY: a dequeued sender stays parked until it is made ready; its slot is a some of our type.
+        if core.core.count > 0 {
+            let oldest = core.core.head
+            unsafe slot.pointee = element(oldest).move()
+            core.core.head = oldest + 1 == core.core.capacity ? 0 : oldest + 1
+            guard let sender = unsafe core.core.senders.takeFirst() else {
+                core.core.count -= 1
+                core.unlock()
+                return true
+            }
+            // Full until now: the first sender's value takes the free place, at the end.
+            unsafe element(core.core.head + core.core.count - 1).initialize(
+                to: sender.pointee.slot!.assumingMemoryBound(to: Element?.self).pointee.take()!)
+            unsafe finish(sender)
+            return true
+        }
+        if let sender = unsafe core.core.senders.takeFirst() {
+            unsafe slot.pointee = sender.pointee.slot!.assumingMemoryBound(to: Element?.self).pointee.take()
+            unsafe finish(sender)
+            return true
+        }
+        guard core.core.isClosed else { return false }
+        core.unlock()
+        return true
+    }
+
+    @inlinable @inline(__always)
+    func finish(_ waiter: UnsafeMutablePointer<Waiter>) {
+        // SAFETY: dequeued under the lock, so it stays parked until we call ready.
+        unsafe waiter.pointee.succeeded = true
+        let party = unsafe waiter.pointee.party
+        core.unlock()
+        party.ready()
+    }
+
+    // MARK: Close and look
+
+    /// No more values: wakes every waiter. Traps when the channel is already closed; a sender that waits then traps.
+    public func close() { core.close() }
+
+    /// Values in the buffer now.
+    public var count: Int {
+        if core.core.isTimer { return 0 }
+        core.lock()
+        defer { core.unlock() }
+        return core.core.count
+    }
+
+    /// Values that the buffer can hold.
+    public var capacity: Int { core.core.isTimer ? 0 : core.core.capacity }
+
+    /// The half that can only send and close (Go's `chan<- T`).
+    @inlinable public var sender: SendChannel<Element> { SendChannel(self) }
+    /// The half that can only receive (Go's `<-chan T`).
+    @inlinable public var receiver: ReceiveChannel<Element> { ReceiveChannel(self) }
+}
+
+/// What a receive that does not wait has found.
+@frozen
+public enum ReceiveAttempt<Element: ~Copyable>: ~Copyable {
+    /// A value.
+    case value(Element)
+    /// Nothing now.
+    case empty
+    /// Nothing any more: closed and drained.
+    case closed
+}
+extension ReceiveAttempt: Copyable where Element: Copyable {}
+
+extension Channel: Hashable where Element: ~Copyable {
+    /// True when both are the same channel.
+    public static func == (a: Channel, b: Channel) -> Bool { a === b }
+    /// By identity.
+    public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
+}
+
+/// A value that has left every region the compiler knows of: it was moved through the channel.
+@unsafe @frozen @usableFromInline
+struct UnsafeTransfer<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
+    @usableFromInline var value: Value
+    @inlinable @inline(__always)
+    init(_ value: consuming Value) { unsafe self.value = value }
+}

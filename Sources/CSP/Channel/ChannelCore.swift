@@ -1,0 +1,153 @@
+public import Synchronization
+
+/// What a channel is, without its element type.
+///
+/// While the lock is held:
+/// - a receiver is parked ⇒ count == 0, not closed, and no sender is parked, but for cases of selects already won elsewhere
+/// - a sender is parked ⇒ count == capacity, not closed
+/// - closed ⇒ nobody is parked
+@usableFromInline
+struct ChannelCore: ~Copyable {
+    /// The lock; while it is free, the channel's readiness and a version (see `Readiness`). Must be first.
+    @usableFromInline let lockWord = Atomic<UInt32>(Readiness.sendableBit)
+
+    // Guarded by the lock.
+    @usableFromInline var version: UInt32 = 0
+    @usableFromInline var isClosed = false
+    /// Elements in the buffer, and the place of the oldest.
+    @usableFromInline var count = 0
+    @usableFromInline var head = 0
+    @usableFromInline var receivers = WaitList()
+    @usableFromInline var senders = WaitList()
+
+    // Written once.
+    @usableFromInline let capacity: Int
+    /// Room for `capacity` elements.
+    @usableFromInline let buffer: UnsafeMutableRawPointer?
+    /// A timer's channel shows no buffer: after Go 1.23 it looks unbuffered.
+    @usableFromInline let isTimer: Bool
+
+    @usableFromInline
+    init(capacity: Int, buffer: UnsafeMutableRawPointer?, isTimer: Bool) {
+        self.capacity = capacity
+        unsafe self.buffer = unsafe buffer
+        self.isTimer = isTimer
+        lockWord.store(capacity > 0 ? Readiness.sendableBit : 0, ordering: .relaxed)
+    }
+}
+
+/// The lock word's meaning while the lock is free. Equal words at two times mean that nothing happened in between (up to 2^28 changes).
+@usableFromInline
+enum Readiness {
+    @usableFromInline static var receivableBit: UInt32 { @inlinable @inline(__always) get { 2 } }
+    @usableFromInline static var sendableBit: UInt32 { @inlinable @inline(__always) get { 4 } }
+    @usableFromInline static var versionStep: UInt32 { @inlinable @inline(__always) get { 8 } }
+}
+
+/// A channel's core by reference. The channel object that owns it keeps it alive.
+@usableFromInline
+@safe
+@frozen
+struct ChannelRef: Equatable {
+    @usableFromInline let pointer: UnsafeMutablePointer<ChannelCore>
+
+    @inlinable @inline(__always)
+    init(_ pointer: UnsafeMutablePointer<ChannelCore>) { unsafe self.pointer = unsafe pointer }
+
+    // SAFETY: (whole type) the channel is alive while one of its operations runs or one of its waiters is parked.
+    @usableFromInline
+    var core: ChannelCore {
+        @inlinable @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
+        @inlinable @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
+    }
+
+    @usableFromInline
+    var lockWord: LockWord { @inlinable @inline(__always) get { unsafe LockWord(at: pointer) } }
+
+    @inlinable @inline(__always)
+    func lock() { lockWord.lock() }
+
+    /// Publishes what can be done now without waiting.
+    @inlinable @inline(__always)
+    func unlock() {
+        core.version &+= Readiness.versionStep
+        var word = core.version
+        if core.count > 0 || !core.senders.isEmpty || core.isClosed { word |= Readiness.receivableBit }
+        if core.count < core.capacity || !core.receivers.isEmpty || core.isClosed { word |= Readiness.sendableBit }
+        lockWord.unlock(publishing: word)
+    }
+
+    /// Whether a receive (or a send) might not have to wait; a moment's truth. True while the lock is held.
+    @inlinable @inline(__always)
+    func mayReceive() -> Bool { lockWord.peek() & (Readiness.receivableBit | LockWord.held) != 0 }
+
+    @inlinable @inline(__always)
+    func maySend() -> Bool { lockWord.peek() & (Readiness.sendableBit | LockWord.held) != 0 }
+
+    /// Blocks the caller with the lock held, which is released once others may see it waiting. True when the operation was done,
+    /// false when the channel was closed.
+    @usableFromInline @inline(never)
+    func wait(in direction: Direction, slot: UnsafeMutableRawPointer) -> Bool {
+        if let goroutine = GoroutineRef.current {
+            // SAFETY: the block's waiter is unused: a goroutine waits for one thing at a time.
+            return unsafe withUnsafeMutablePointer(to: &goroutine.pointer.pointee.waiter) { waiter in
+                unsafe waiter.pointee.slot = unsafe slot
+                unsafe enqueue(waiter, direction)
+                goroutine.park(direction == .send ? .channelSend : .channelReceive, releasing: .channel(self))
+                return unsafe waiter.pointee.succeeded
+            }
+        }
+        let thread = ThreadParker.current
+        thread.arm()
+        var waiter = Waiter(party: .thread(thread))
+        return unsafe withUnsafeMutablePointer(to: &waiter) { waiter in
+            unsafe waiter.pointee.slot = unsafe slot
+            unsafe enqueue(waiter, direction)
+            unlock()
+            thread.wait()
+            return unsafe waiter.pointee.succeeded
+        }
+    }
+
+    @inline(__always)
+    func enqueue(_ waiter: UnsafeMutablePointer<Waiter>, _ direction: Direction) {
+        if direction == .send { unsafe core.senders.append(waiter) } else { unsafe core.receivers.append(waiter) }
+    }
+
+    /// Marks closed and wakes everybody: receivers find nothing, senders die.
+    @usableFromInline @inline(never)
+    func close() {
+        lock()
+        if core.isClosed {
+            unlock()
+            fatal("panic: close of closed channel")
+        }
+        core.isClosed = true
+        var first: UnsafeMutablePointer<Waiter>?
+        var last: UnsafeMutablePointer<Waiter>?
+        func collect(_ waiter: UnsafeMutablePointer<Waiter>) {
+            unsafe waiter.pointee.succeeded = false
+            unsafe waiter.pointee.next = nil
+            if let end = unsafe last { unsafe end.pointee.next = unsafe waiter } else { unsafe first = unsafe waiter }
+            unsafe last = unsafe waiter
+        }
+        while let waiter = unsafe core.receivers.takeFirst() { unsafe collect(waiter) }
+        while let waiter = unsafe core.senders.takeFirst() { unsafe collect(waiter) }
+        unlock()
+        while let waiter = unsafe first {
+            // Read first: a woken waiter's memory is its owner's again.
+            unsafe first = unsafe waiter.pointee.next
+            let party = unsafe waiter.pointee.party
+            party.ready()
+        }
+    }
+}
+
+@usableFromInline
+@frozen
+enum Direction {
+    case send, receive
+}
+
+@usableFromInline @inline(never)
+func fatalSendOnClosed() -> Never { fatal("panic: send on closed channel") }
