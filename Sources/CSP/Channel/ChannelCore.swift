@@ -48,7 +48,7 @@ enum Readiness {
 @usableFromInline
 @safe
 @frozen
-struct ChannelRef: Equatable {
+struct ChannelRef: Equatable, @unchecked Sendable {
     @usableFromInline let pointer: UnsafeMutablePointer<ChannelCore>
 
     @inlinable @inline(__always)

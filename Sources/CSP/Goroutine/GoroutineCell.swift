@@ -42,7 +42,7 @@ struct GoroutineCell: ~Copyable {
 /// A goroutine's control block by reference.
 @usableFromInline
 @safe
-struct GoroutineRef: Equatable {
+struct GoroutineRef: Equatable, @unchecked Sendable {
     let pointer: UnsafeMutablePointer<GoroutineCell>
 
     // SAFETY: control blocks are immortal and type-stable; who may touch which field, its status says.

@@ -94,7 +94,7 @@ extension SchedulerCore {
         unsafe pointer.initialize(to: WorkerCell())
         let worker = unsafe WorkerRef(pointer: pointer)
         worker.cell.processor = processor
-        let error = unsafe csp_thread_start(256 << 10, "csp-worker", { unsafe WorkerRef($0!).run() }, pointer)
+        let error = unsafe csp_thread_start(256 << 10, "csp-worker", { unsafe WorkerRef($0!)!.run() }, pointer)
         if error != 0 {
             fatal("fatal error: cannot start a thread (errno \(error)); see ulimit -u and the cgroup's pids.max")
         }

@@ -8,8 +8,8 @@ import Synchronization
 /// goroutine. Its lowest pages are a guard, installed at first use and kept.
 struct StackArena: ~Copyable {
     static let defaultShift = 18
-    static let smallestShift = Int(CSP_SMALLEST_STACK_SHIFT.rawValue)
-    static let classes = Int(CSP_STACK_CLASSES.rawValue)
+    static let smallestShift = Int(CSP_SMALLEST_STACK_SHIFT)
+    static let classes = Int(CSP_STACK_CLASSES)
 
     private struct Class {
         var used = 0

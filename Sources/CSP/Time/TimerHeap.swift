@@ -67,10 +67,17 @@ struct TimerHeap: ~Copyable {
         }
     }
 
-    mutating func popAny() -> UnsafeMutablePointer<TimerNode>? {
-        guard let last = unsafe nodes.last else { return nil }
-        _ = unsafe remove(last)
-        return unsafe last
+    /// Hands all timers to another processor's heap, when this one retires. Lower index locks first: `target` is processor 0.
+    mutating func moveAll(to target: ProcessorRef) {
+        target.cell.timers.lock.lock()
+        lock.lock()
+        while let node = unsafe nodes.last {
+            _ = unsafe remove(node)
+            unsafe node.pointee.heap.store(target.cell.index, ordering: .releasing)
+            unsafe target.cell.timers.insert(node)
+        }
+        lock.unlock()
+        target.cell.timers.lock.unlock()
     }
 
     private func publish() {
