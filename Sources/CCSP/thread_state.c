@@ -43,8 +43,6 @@ static bool tls_block(const void *inside, uint64_t **block, size_t *words) {
 
 enum { MOST_WORDS = 512 };
 
-typedef struct { void *metadata, *value; } unused_t;
-
 // swift_beginAccess(pointer, buffer[3 words], flags, pc) pushes `buffer` onto the thread's access set when the flags ask
 // for tracking (modify = 1, tracking = 0x20); swift_endAccess(buffer) removes it.
 extern void swift_beginAccess(void *pointer, void *buffer, uintptr_t flags, void *pc);
@@ -72,7 +70,42 @@ static bool probe_access_set(int *offset) {
     return true;
 }
 
-// The task-local fallback head, the current task and the executor tracking information are found by the concurrency
-// library's block: swift_task_localValuePush on a thread with no task changes the first.
-extern void swift_task_localValuePush(const void *key, void *value, const void *type) __attribute__((weak, swiftcall));
-extern void swift_task_localValuePop(void) __attribute__((weak, swiftcall));
+// C++'s exceptions in flight: the ABI names the accessor (https://itanium-cxx-abi.github.io/cxx-abi/abi-eh.html#cxx-globals).
+extern void *__cxa_get_globals(void) __attribute__((weak));
+
+// swift_task_enterThreadLocalContext(state[3]) of libswiftCore swaps in an empty access set; it does not tell about tasks. The
+// concurrency library is optional: a program without it has no task state.
+typedef struct {
+    int words[CSP_STATE_WORDS];
+    int count;
+    const void *inside;
+} layout_t;
+
+static pthread_once_t probed = PTHREAD_ONCE_INIT;
+static int access_offset = -1;
+static const void *concurrency;
+static size_t concurrency_words;
+
+static void probe(void) {
+    if (!probe_access_set(&access_offset)) access_offset = -1;
+    concurrency = dlsym(RTLD_DEFAULT, "swift_task_getCurrent");
+    uint64_t *block;
+    // All of the library's words travel, whatever they are, when there are no more than there is room for: the fallback
+    // task-locals, the current task, its executor tracking, and the thread's priority hint.
+    if (concurrency && !tls_block(concurrency, &block, &concurrency_words)) concurrency_words = 0;
+}
+
+bool csp_find_thread_state(uint64_t *words[CSP_STATE_WORDS], uint64_t *spare) {
+    pthread_once(&probed, probe);
+    for (int i = 0; i < CSP_STATE_WORDS; i++) words[i] = spare;
+    uint64_t *block;
+    size_t size;
+    if (access_offset < 0 || !tls_block((const void *)swift_beginAccess, &block, &size)) return false;
+    words[0] = &block[access_offset];
+    if (__cxa_get_globals) words[1] = __cxa_get_globals();
+    if (concurrency && concurrency_words && tls_block(concurrency, &block, &size)) {
+        size_t count = size < 4 ? size : 4;
+        for (size_t i = 0; i < count; i++) words[2 + i] = &block[i];
+    }
+    return true;
+}

@@ -40,7 +40,7 @@ extension WorkerRef {
                 sleep()
                 continue
             }
-            if processor.cell.timers.earliest.load(ordering: .relaxed) != .max { processor.runTimers(at: csp_now()) }
+            if core.earliestDeadline() != .max { _ = runDueTimers(processor, core, csp_now()) }
             if tick % Self.globalTick < 16, let one = takeGlobal(processor, most: 1) { return one }
             if let local = takeLocal(processor) { return local }
             if let one = takeGlobal(processor, most: 128) { return one }
@@ -55,7 +55,6 @@ extension WorkerRef {
         while let one = processor.takeRunNext() ?? processor.cell.queue.pop() { chain.append(one) }
         let core = SchedulerCore.shared
         if chain.count > 0 { core.cell.global.append(chain) }
-        processor.cell.timers.moveAll(to: core.processor(0))
     }
 
     /// A fair share of the global queue; the first is returned, the others join the local queue.

@@ -10,7 +10,7 @@ struct TimerNode: ~Copyable {
     var deadline: Int64 = 0
     /// Place in the heap, or -1.
     var place = -1
-    /// The processor whose heap it was put into; valid while place >= 0. Changes only under both heaps' locks.
+    /// The processor whose heap it was last put into.
     let heap = Atomic<Int>(-1)
     /// What happens when it is due. Runs under the heap's lock, so must not block, allocate little, and call no user code.
     var fire: (UnsafeMutablePointer<TimerNode>) -> Int64
@@ -65,19 +65,6 @@ struct TimerHeap: ~Copyable {
                 unsafe insert(first)
             }
         }
-    }
-
-    /// Hands all timers to another processor's heap, when this one retires. Lower index locks first: `target` is processor 0.
-    mutating func moveAll(to target: ProcessorRef) {
-        target.cell.timers.lock.lock()
-        lock.lock()
-        while let node = unsafe nodes.last {
-            _ = unsafe remove(node)
-            unsafe node.pointee.heap.store(target.cell.index, ordering: .releasing)
-            unsafe target.cell.timers.insert(node)
-        }
-        lock.unlock()
-        target.cell.timers.lock.unlock()
     }
 
     private func publish() {

@@ -30,17 +30,13 @@ extension TimerNode {
 
     /// Takes the node off its heap. True if it was there, and so will not fire; once this returns it is not firing either.
     static func disarm(_ node: UnsafeMutablePointer<TimerNode>) -> Bool {
-        while true {
-            // SAFETY: as above. The heap can change until its lock is held.
-            let index = unsafe node.pointee.heap.load(ordering: .acquiring)
-            guard index >= 0 else { return false }
-            let processor = SchedulerCore.shared.processor(index)
-            processor.cell.timers.lock.lock()
-            defer { processor.cell.timers.lock.unlock() }
-            if unsafe node.pointee.heap.load(ordering: .relaxed) == index {
-                return unsafe processor.cell.timers.remove(node)
-            }
-        }
+        // SAFETY: as above.
+        let index = unsafe node.pointee.heap.load(ordering: .acquiring)
+        guard index >= 0 else { return false }
+        let processor = SchedulerCore.shared.processor(index)
+        processor.cell.timers.lock.lock()
+        defer { processor.cell.timers.lock.unlock() }
+        return unsafe processor.cell.timers.remove(node)
     }
 }
 
