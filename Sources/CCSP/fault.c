@@ -68,7 +68,7 @@ static void handle(int signal, siginfo_t *info, void *opaque) {
     void *goroutine = goroutine_at(stack_pointer(opaque), &bottom, &size);
     if (goroutine) {
         uintptr_t fault = (uintptr_t)info->si_addr;
-        if ((signal == SIGSEGV || signal == SIGBUS) && fault >= bottom && fault < bottom + csp_guard_size) {
+        if ((signal == SIGSEGV || signal == SIGBUS) && fault >= bottom && fault < bottom + CSP_GUARD_SIZE) {
             put("fatal error: goroutine stack overflow\n\nThe goroutine's stack of ");
             put_number(size);
             put(" bytes is used up: pass more to go(stackSize:), say ");

@@ -10,8 +10,9 @@
 #endif
 
 csp_arena_t csp_arena;
-size_t csp_guard_size;
-void (*csp_goroutine_main)(void);
+
+void (*csp_goroutine_main)(void) __attribute__((visibility("hidden")));
+void csp_set_goroutine_main(void (*body)(void)) { csp_goroutine_main = body; }
 
 extern void csp_goroutine_entry(void);
 

@@ -4,9 +4,7 @@
 // the public entry points, see which word of the library's TLS block changed, and change it back.
 #include "ccsp.h"
 
-#include <dlfcn.h>
 #include <link.h>
-#include <pthread.h>
 #include <string.h>
 
 // The TLS block that holds a library's thread locals, on this thread.
@@ -17,6 +15,7 @@ typedef struct {
 } tls_query;
 
 static int find_block(struct dl_phdr_info *info, size_t size, void *opaque) {
+    (void)size;
     tls_query *query = opaque;
     uintptr_t address = (uintptr_t)query->inside;
     bool inside = false;
@@ -33,12 +32,11 @@ static int find_block(struct dl_phdr_info *info, size_t size, void *opaque) {
     return 1;
 }
 
-static bool tls_block(const void *inside, uint64_t **block, size_t *words) {
+size_t csp_tls_block(const void *inside, uint64_t **block) {
     tls_query query = {inside, NULL, 0};
-    if (!dl_iterate_phdr(find_block, &query) || !query.block) return false;
+    if (!dl_iterate_phdr(find_block, &query) || !query.block) return 0;
     *block = query.block;
-    *words = query.words;
-    return true;
+    return query.words;
 }
 
 enum { MOST_WORDS = 512 };
@@ -48,64 +46,31 @@ enum { MOST_WORDS = 512 };
 extern void swift_beginAccess(void *pointer, void *buffer, uintptr_t flags, void *pc);
 extern void swift_endAccess(void *buffer);
 
-static bool probe_access_set(int *offset) {
+const void *csp_in_swift_core(void) { return (const void *)swift_beginAccess; }
+
+int64_t csp_probe_access_set(void) {
     uint64_t *block;
-    size_t words;
-    if (!tls_block((const void *)swift_beginAccess, &block, &words) || words > MOST_WORDS) return false;
+    size_t words = csp_tls_block(csp_in_swift_core(), &block);
+    if (words == 0 || words > MOST_WORDS) return -1;
     uint64_t before[MOST_WORDS];
     void *buffer[4] = {0};
     uint64_t probed = 0;
     memcpy(before, block, words * sizeof *block);
-    swift_beginAccess(&probed, buffer, 0x21, (void *)probe_access_set);
-    int found = -1, changed = 0;
+    swift_beginAccess(&probed, buffer, 0x21, (void *)csp_probe_access_set);
+    int64_t found = -1, changed = 0;
     for (size_t i = 0; i < words; i++) {
-        if (block[i] != before[i]) {
-            changed++;
-            if (block[i] == (uint64_t)(uintptr_t)buffer) found = (int)i;
-        }
+        if (block[i] == before[i]) continue;
+        changed++;
+        if (block[i] == (uint64_t)(uintptr_t)buffer) found = (int64_t)i;
     }
     swift_endAccess(buffer);
-    if (changed != 1 || found < 0 || block[found] != before[found]) return false;
-    *offset = found;
-    return true;
+    return changed == 1 && found >= 0 && block[found] == before[found] ? found : -1;
 }
 
-// C++'s exceptions in flight: the ABI names the accessor (https://itanium-cxx-abi.github.io/cxx-abi/abi-eh.html#cxx-globals).
+extern void *swift_task_getCurrent(void);
+const void *csp_in_swift_concurrency(void) { return (const void *)swift_task_getCurrent; }
+
+// The ABI names the accessor (https://itanium-cxx-abi.github.io/cxx-abi/abi-eh.html#cxx-globals); its result begins with the
+// list of caught exceptions and the count of uncaught ones.
 extern void *__cxa_get_globals(void) __attribute__((weak));
-
-// swift_task_enterThreadLocalContext(state[3]) of libswiftCore swaps in an empty access set; it does not tell about tasks. The
-// concurrency library is optional: a program without it has no task state.
-typedef struct {
-    int words[CSP_STATE_WORDS];
-    int count;
-    const void *inside;
-} layout_t;
-
-static pthread_once_t probed = PTHREAD_ONCE_INIT;
-static int access_offset = -1;
-static const void *concurrency;
-static size_t concurrency_words;
-
-static void probe(void) {
-    if (!probe_access_set(&access_offset)) access_offset = -1;
-    concurrency = dlsym(RTLD_DEFAULT, "swift_task_getCurrent");
-    uint64_t *block;
-    // All of the library's words travel, whatever they are, when there are no more than there is room for: the fallback
-    // task-locals, the current task, its executor tracking, and the thread's priority hint.
-    if (concurrency && !tls_block(concurrency, &block, &concurrency_words)) concurrency_words = 0;
-}
-
-bool csp_find_thread_state(uint64_t *words[CSP_STATE_WORDS], uint64_t *spare) {
-    pthread_once(&probed, probe);
-    for (int i = 0; i < CSP_STATE_WORDS; i++) words[i] = spare;
-    uint64_t *block;
-    size_t size;
-    if (access_offset < 0 || !tls_block((const void *)swift_beginAccess, &block, &size)) return false;
-    words[0] = &block[access_offset];
-    if (__cxa_get_globals) words[1] = __cxa_get_globals();
-    if (concurrency && concurrency_words && tls_block(concurrency, &block, &size)) {
-        size_t count = size < 4 ? size : 4;
-        for (size_t i = 0; i < count; i++) words[2 + i] = &block[i];
-    }
-    return true;
-}
+uint64_t *csp_cxa_globals(void) { return __cxa_get_globals ? __cxa_get_globals() : NULL; }

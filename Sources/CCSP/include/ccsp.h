@@ -25,8 +25,8 @@ typedef struct {
 /// (16-byte aligned), with the floating-point controls of the calling thread.
 void csp_context_prepare(csp_context *context, void *top);
 
-/// What a new goroutine runs on its own stack; it must never return. Set once, before the first switch.
-extern void (*csp_goroutine_main)(void);
+/// Sets what a new goroutine runs on its own stack, which must never return. Once, before the first switch.
+void csp_set_goroutine_main(void (*body)(void));
 
 #if defined(__x86_64__)
 #if defined(__AVX512F__)
@@ -77,9 +77,10 @@ static inline __attribute__((always_inline)) void csp_leave(csp_context *from, c
 
 // MARK: Which goroutine am I?
 
-enum { CSP_SMALLEST_STACK_SHIFT = 14, CSP_STACK_CLASSES = 17 };
+/// Each slot's lowest pages are its guard: more than one page, since a frame larger than the guard may jump across it.
+enum { CSP_SMALLEST_STACK_SHIFT = 15, CSP_STACK_CLASSES = 16, CSP_GUARD_SIZE = 16 << 10 };
 
-/// The reserved range of stack slots: class k holds slots of 1 << (14 + k) bytes, each class 1 << region_shift bytes.
+/// The reserved range of stack slots: class k holds slots of 1 << (15 + k) bytes, each class 1 << region_shift bytes.
 /// Written once at start-up; before that size is 0 and nobody is in it.
 typedef struct {
     uintptr_t base;
@@ -165,19 +166,30 @@ int64_t csp_cgroup_quota_milli(void);
 
 /// A record of the calling thread's own, zeroed at its start; its address is valid until the thread ends.
 typedef struct {
+    /// The futex of a plain thread that waits, and how long it spins first.
     uint32_t state;
     uint32_t linger;
-    uint64_t words[13];
+    /// The worker that this thread is, or NULL.
+    void *worker;
+    /// State of the random numbers of a plain thread.
+    uint64_t random;
+    /// Where the thread's fallback task-locals are, once asked for.
+    uint64_t *task_locals;
 } csp_thread_record;
 csp_thread_record *csp_current_thread_record(void);
 
 // MARK: Swift's and C++'s thread state (thread_state.c)
 
-enum { CSP_STATE_WORDS = 6 };
-
-/// Finds where this thread keeps what must travel with a goroutine (DESIGN 9). `words` receives up to CSP_STATE_WORDS
-/// addresses, valid on this thread only; unused ones point to `spare`. Returns false when the layout is unknown.
-bool csp_find_thread_state(uint64_t *words[CSP_STATE_WORDS], uint64_t *spare);
+/// The calling thread's block of thread locals of the library (or program) that `inside` points into. Returns its words,
+/// 0 if there is none.
+size_t csp_tls_block(const void *inside, uint64_t **block);
+/// Addresses in the libraries that keep the state.
+const void *csp_in_swift_core(void);
+const void *csp_in_swift_concurrency(void);
+/// Which word of libswiftCore's block holds the exclusivity access set; -1 when it cannot be found.
+int64_t csp_probe_access_set(void);
+/// C++'s exceptions in flight on this thread; NULL in a program without C++.
+uint64_t *csp_cxa_globals(void);
 
 // MARK: Faults (fault.c)
 
@@ -186,8 +198,6 @@ bool csp_find_thread_state(uint64_t *words[CSP_STATE_WORDS], uint64_t *spare);
 void csp_install_fault_handlers(size_t (*describe)(void *goroutine, char *buffer, size_t capacity));
 /// Gives the calling thread an alternate signal stack.
 void csp_install_signal_stack(void);
-/// The guard of each slot, for the overflow report.
-extern size_t csp_guard_size;
 /// Writes all of it to stderr, with no locks and no allocation.
 void csp_write_error(const char *bytes, size_t count);
 /// Ends the process by the trap instruction, as Swift's own fatal errors do.

@@ -7,25 +7,25 @@ public final class Channel<Element: ~Copyable>: Sendable {
     @usableFromInline let core: ChannelRef
 
     /// - Parameter capacity: Elements that the buffer holds; negative traps.
-    public convenience init(capacity: Int = 0) { self.init(capacity: capacity, isTimer: false) }
-
-    @usableFromInline
-    init(capacity: Int, isTimer: Bool) {
+    public init(capacity: Int = 0) {
         // SAFETY: memory of our own, released in deinit.
-        guard capacity >= 0, !capacity.multipliedReportingOverflow(by: max(1, MemoryLayout<Element>.stride)).overflow else {
+        guard capacity >= 0,
+            !capacity.multipliedReportingOverflow(by: Swift.max(1, MemoryLayout<Element>.stride)).overflow
+        else {
             fatal("panic: makechan: size out of range")
         }
         let header = (MemoryLayout<ChannelCore>.size + Self.alignment - 1) & ~(Self.alignment - 1)
-        let memory = unsafe UnsafeMutableRawPointer.allocate(
+        let memory = UnsafeMutableRawPointer.allocate(
             byteCount: header + capacity * MemoryLayout<Element>.stride, alignment: Self.alignment)
         let pointer = unsafe memory.bindMemory(to: ChannelCore.self, capacity: 1)
-        unsafe pointer.initialize(to: ChannelCore(capacity: capacity, buffer: memory + header, isTimer: isTimer))
+        unsafe pointer.initialize(to: ChannelCore(capacity: capacity, buffer: memory + header))
         core = unsafe ChannelRef(pointer)
     }
 
-    private static var alignment: Int { max(64, MemoryLayout<Element>.alignment) }
+    private static var alignment: Int { Swift.max(64, MemoryLayout<Element>.alignment) }
 
     deinit {
+        if let timer = unsafe core.core.timer { unsafe ChannelTimer.destroy(timer) }
         // SAFETY: nobody else has the channel any more, so nobody is parked; what is left in the buffer is ours.
         for offset in 0..<core.core.count { unsafe element(core.core.head + offset).deinitialize(count: 1) }
         unsafe core.pointer.deinitialize(count: 1)
@@ -181,16 +181,16 @@ public final class Channel<Element: ~Copyable>: Sendable {
     /// No more values: wakes every waiter. Traps when the channel is already closed; a sender that waits then traps.
     public func close() { core.close() }
 
-    /// Values in the buffer now.
+    /// Values in the buffer now. A timer's channel looks unbuffered, as since Go 1.23.
     public var count: Int {
-        if core.core.isTimer { return 0 }
+        if unsafe core.core.timer != nil { return 0 }
         core.lock()
         defer { core.unlock() }
         return core.core.count
     }
 
     /// Values that the buffer can hold.
-    public var capacity: Int { core.core.isTimer ? 0 : core.core.capacity }
+    public var capacity: Int { unsafe core.core.timer != nil ? 0 : core.core.capacity }
 
     /// The half that can only send and close (Go's `chan<- T`).
     @inlinable public var sender: SendChannel<Element> { SendChannel(self) }

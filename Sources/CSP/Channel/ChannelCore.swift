@@ -7,6 +7,7 @@ public import Synchronization
 /// - a sender is parked ⇒ count == capacity, not closed
 /// - closed ⇒ nobody is parked
 @usableFromInline
+@safe
 struct ChannelCore: ~Copyable {
     /// The lock; while it is free, the channel's readiness and a version (see `Readiness`). Must be first.
     @usableFromInline let lockWord = Atomic<UInt32>(Readiness.sendableBit)
@@ -24,14 +25,13 @@ struct ChannelCore: ~Copyable {
     @usableFromInline let capacity: Int
     /// Room for `capacity` elements.
     @usableFromInline let buffer: UnsafeMutableRawPointer?
-    /// A timer's channel shows no buffer: after Go 1.23 it looks unbuffered.
-    @usableFromInline let isTimer: Bool
+    /// The timer that sends on this channel, which owns it. Written before anybody else has the channel.
+    var timer: UnsafeMutablePointer<ChannelTimer>?
 
     @usableFromInline
-    init(capacity: Int, buffer: UnsafeMutableRawPointer?, isTimer: Bool) {
+    init(capacity: Int, buffer: UnsafeMutableRawPointer?) {
         self.capacity = capacity
         unsafe self.buffer = unsafe buffer
-        self.isTimer = isTimer
         lockWord.store(capacity > 0 ? Readiness.sendableBit : 0, ordering: .relaxed)
     }
 }
@@ -53,6 +53,9 @@ struct ChannelRef: Equatable, @unchecked Sendable {
 
     @inlinable @inline(__always)
     init(_ pointer: UnsafeMutablePointer<ChannelCore>) { unsafe self.pointer = unsafe pointer }
+
+    @inlinable @inline(__always)
+    static func == (a: ChannelRef, b: ChannelRef) -> Bool { unsafe a.pointer == b.pointer }
 
     // SAFETY: (whole type) the channel is alive while one of its operations runs or one of its waiters is parked.
     @usableFromInline
@@ -88,23 +91,13 @@ struct ChannelRef: Equatable, @unchecked Sendable {
     /// false when the channel was closed.
     @usableFromInline @inline(never)
     func wait(in direction: Direction, slot: UnsafeMutableRawPointer) -> Bool {
-        if let goroutine = GoroutineRef.current {
-            // SAFETY: the block's waiter is unused: a goroutine waits for one thing at a time.
-            return unsafe withUnsafeMutablePointer(to: &goroutine.pointer.pointee.waiter) { waiter in
-                unsafe waiter.pointee.slot = unsafe slot
-                unsafe enqueue(waiter, direction)
-                goroutine.park(direction == .send ? .channelSend : .channelReceive, releasing: .channel(self))
-                return unsafe waiter.pointee.succeeded
-            }
-        }
-        let thread = ThreadParker.current
-        thread.arm()
-        var waiter = Waiter(party: .thread(thread))
+        let party = Party.caller()
+        var waiter = Waiter(party: party)
+        // SAFETY: the waiter outlives the wait, and is off the list then.
         return unsafe withUnsafeMutablePointer(to: &waiter) { waiter in
             unsafe waiter.pointee.slot = unsafe slot
             unsafe enqueue(waiter, direction)
-            unlock()
-            thread.wait()
+            party.block(direction == .send ? .channelSend : .channelReceive, releasing: .channel(self))
             return unsafe waiter.pointee.succeeded
         }
     }

@@ -8,11 +8,12 @@ public protocol SelectCase<Output, Failure>: ~Copyable {
     associatedtype Failure: Error
     /// Plain cases in it.
     static var _count: Int { get }
-    /// Whether there is a `Default` in it.
-    static var _hasDefault: Bool { get }
+    /// The place of its `Default`, or -1.
+    static var _defaultIndex: Int { get }
     /// Looks at the channels without locks.
     func _scan() -> _SelectScan
-    /// Tries to complete the plain case `index` now. False when that would have to wait.
+    /// Tries to complete the plain case `index` now. False when that would have to wait. If `locked`, the caller holds the lock of
+    /// the case's channel, which is released in either case.
     mutating func _attempt(_ index: Int, locked: Bool) -> Bool
     /// Describes the plain cases for the case that one has to wait.
     mutating func _describe(into entries: UnsafeMutablePointer<_SelectEntry>)
@@ -48,6 +49,7 @@ public struct _SelectScan {
 
 /// A case as the type-free part of select sees it.
 @frozen
+@safe
 public struct _SelectEntry {
     @usableFromInline
     @frozen
@@ -68,157 +70,130 @@ public struct _SelectEntry {
     }
 }
 
-// MARK: The cases
+// MARK: select
 
-/// Receives from a channel: the body gets the value, or nil from a channel that is closed and drained. A nil channel is never ready.
-@frozen
-public struct Receive<Element: ~Copyable, Output, Failure: Error>: ~Copyable, SelectCase {
-    @usableFromInline let channel: Channel<Element>?
-    @usableFromInline let body: (consuming sending Element?) throws(Failure) -> Output
-    @usableFromInline var slot: Element?
+/// Waits until one of the cases can go on, and runs its body; several that can: chooses one of them, uniformly at random. With a
+/// `Default` it never waits. Blocks the calling goroutine or thread.
+///
+/// ```swift
+/// select {
+///     Receive(results) { print($0!) }
+///     After(.seconds(1)) { print("too late") }
+/// }
+/// ```
+/// - Returns: What the body returns; bodies of different types: nothing.
+/// - Throws: What the body throws.
+/// - Complexity: O(n log n) for n cases, at most 64 (arrays hold more). No allocation up to some ten cases.
+@available(*, noasync)
+@discardableResult
+@inlinable
+public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) throws(C.Failure) -> C.Output {
+    var cases = cases()
+    let index = _choose(&cases)
+    return try cases._finish(index)
+}
 
-    /// - Parameter body: Runs when this case is chosen.
-    @inlinable @inline(__always)
-    public init(
-        _ channel: Channel<Element>?, _ body: @escaping (consuming sending Element?) throws(Failure) -> Output
-    ) {
-        self.channel = channel
-        self.body = body
-        slot = nil
+/// The first look takes no lock. It decides when a case is ready, or when there is a default and two looks have seen no channel change:
+/// at the moment between them no case was ready.
+@inlinable @inline(__always)
+func _choose<C: SelectCase & ~Copyable>(_ cases: inout C) -> Int {
+    if C._count > 64 { _fatalTooManyCases() }
+    var scan = cases._scan()
+    while scan.ready != 0 {
+        let place = _randomBit(of: scan.ready)
+        if cases._attempt(place, locked: false) { return place }
+        scan.ready &= ~(1 << UInt64(place))
+        if scan.ready == 0, C._defaultIndex >= 0 { scan = cases._scan() }
     }
-
-    /// - Parameter body: Runs when this case is chosen.
-    @inlinable @inline(__always)
-    public init(
-        _ channel: ReceiveChannel<Element>?, _ body: @escaping (consuming sending Element?) throws(Failure) -> Output
-    ) {
-        self.init(channel?.channel, body)
+    if C._defaultIndex >= 0 {
+        if C._count <= 2 { return C._defaultIndex }
+        let again = cases._scan()
+        if again.ready == 0, again.versions == scan.versions { return C._defaultIndex }
     }
+    return _chooseSlow(&cases)
+}
 
-    @inlinable @inline(__always) public static var _count: Int { 1 }
-    @inlinable @inline(__always) public static var _hasDefault: Bool { false }
-    @inlinable @inline(__always) public func _scan() -> _SelectScan { _SelectScan(channel?.core, Readiness.receivableBit) }
-
-    @inlinable @inline(__always)
-    public mutating func _attempt(_ index: Int, locked: Bool) -> Bool {
-        guard let channel else { return false }
-        // SAFETY: the slot outlives the operation.
-        return unsafe withUnsafeMutablePointer(to: &slot) { slot in
-            if !locked { channel.core.lock() }
-            if unsafe channel.receiveLocked(slot) { return true }
-            channel.core.unlock()
-            return false
+@inlinable @inline(never)
+func _chooseSlow<C: SelectCase & ~Copyable>(_ cases: inout C) -> Int {
+    // SAFETY: the cases stay where they are until the select is over.
+    unsafe withUnsafeMutablePointer(to: &cases) { cases in
+        unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: C._count) { entries in
+            unsafe cases.pointee._describe(into: entries.baseAddress!)
+            return unsafe _selectBlocking(entries) { unsafe cases.pointee._attempt($0, locked: true) }
         }
     }
+}
 
-    @inlinable @inline(__always)
-    public mutating func _describe(into entries: UnsafeMutablePointer<_SelectEntry>) {
-        // SAFETY: the case stays where it is until the select is done; its fields have fixed places in it.
-        let slot = unsafe withUnsafeMutablePointer(to: &slot) { unsafe UnsafeMutableRawPointer($0) }
-        unsafe entries.initialize(to: channel == nil ? _SelectEntry(.never) : _SelectEntry(.receive, channel!.core, slot))
-    }
+/// One of the bits that are set, uniformly.
+@inlinable @inline(__always)
+func _randomBit(of bits: UInt64) -> Int {
+    if bits & (bits &- 1) == 0 { return bits.trailingZeroBitCount }
+    return _randomBitSlow(of: bits)
+}
 
-    @inlinable @inline(__always)
-    public mutating func _finish(_ index: Int) throws(Failure) -> Output {
-        try body(unsafe UnsafeTransfer(slot.take()).value)
+@usableFromInline @inline(never)
+func _randomBitSlow(of bits: UInt64) -> Int {
+    var left = bits
+    for _ in 0..<randomNumber(below: bits.nonzeroBitCount) { left &= left &- 1 }
+    return left.trailingZeroBitCount
+}
+
+@usableFromInline @inline(never)
+func _fatalTooManyCases() -> Never {
+    fatal("panic: select: more than 64 cases in a block; pass an array of AnySelectCase")
+}
+
+// MARK: Arrays of cases
+
+/// Any case, for a `select` over an array.
+///
+/// May be used again and again; but the value of a `Send` can be sent only once, and choosing that case again traps.
+public struct AnySelectCase<Output> {
+    let box: AnyCaseBox<Output>
+
+    /// Wraps a case whose body does not throw.
+    public init<C: SelectCase & ~Copyable>(_ c: consuming C) where C.Output == Output, C.Failure == Never {
+        if C._count != 1 { fatal("panic: select: AnySelectCase takes one plain case") }
+        box = CaseBox(c)
     }
 }
 
-/// Sends a value. A value that was not sent is released when the select ends. A nil channel is never ready; a closed one traps when chosen.
-@frozen
-public struct Send<Element: ~Copyable, Output, Failure: Error>: ~Copyable, SelectCase {
-    @usableFromInline let channel: Channel<Element>?
-    @usableFromInline let body: () throws(Failure) -> Output
-    @usableFromInline var slot: Element?
-
-    /// - Parameter body: Runs when this case is chosen, after the value has been sent.
-    @inlinable @inline(__always)
-    public init(
-        _ value: consuming sending Element, to channel: Channel<Element>?, _ body: @escaping () throws(Failure) -> Output
-    ) {
-        self.channel = channel
-        self.body = body
-        slot = consume value
-    }
-
-    /// - Parameter body: Runs when this case is chosen, after the value has been sent.
-    @inlinable @inline(__always)
-    public init(
-        _ value: consuming sending Element, to channel: SendChannel<Element>?,
-        _ body: @escaping () throws(Failure) -> Output
-    ) {
-        self.init(value, to: channel?.channel, body)
-    }
-
-    @inlinable @inline(__always) public static var _count: Int { 1 }
-    @inlinable @inline(__always) public static var _hasDefault: Bool { false }
-    @inlinable @inline(__always) public func _scan() -> _SelectScan { _SelectScan(channel?.core, Readiness.sendableBit) }
-
-    @inlinable @inline(__always)
-    public mutating func _attempt(_ index: Int, locked: Bool) -> Bool {
-        guard let channel else { return false }
-        // SAFETY: the slot outlives the operation.
-        return unsafe withUnsafeMutablePointer(to: &slot) { slot in
-            if !locked { channel.core.lock() }
-            if unsafe channel.sendLocked(slot) { return true }
-            channel.core.unlock()
-            return false
-        }
-    }
-
-    @inlinable @inline(__always)
-    public mutating func _describe(into entries: UnsafeMutablePointer<_SelectEntry>) {
-        // SAFETY: the case stays where it is until the select is done; its fields have fixed places in it.
-        let slot = unsafe withUnsafeMutablePointer(to: &slot) { unsafe UnsafeMutableRawPointer($0) }
-        unsafe entries.initialize(to: channel == nil ? _SelectEntry(.never) : _SelectEntry(.send, channel!.core, slot))
-    }
-
-    @inlinable @inline(__always)
-    public mutating func _finish(_ index: Int) throws(Failure) -> Output { try body() }
+class AnyCaseBox<Output> {
+    func describe(into entry: UnsafeMutablePointer<_SelectEntry>) { fatalError("abstract") }
+    func attempt() -> Bool { fatalError("abstract") }
+    func finish() -> Output { fatalError("abstract") }
 }
 
-/// Ready when `duration` has passed (Go's `case <-time.After(d)`). Costs one timer while the select waits.
-@frozen
-public struct After<Output, Failure: Error>: ~Copyable, SelectCase {
-    @usableFromInline let duration: Duration
-    @usableFromInline let body: () throws(Failure) -> Output
+@safe
+private final class CaseBox<C: SelectCase & ~Copyable>: AnyCaseBox<C.Output> where C.Failure == Never {
+    // SAFETY: memory of our own, which others write to only while our owner waits in a select.
+    private let pointer: UnsafeMutablePointer<C>
 
-    /// - Parameter body: Runs when this case is chosen.
-    @inlinable @inline(__always)
-    public init(_ duration: Duration, _ body: @escaping () throws(Failure) -> Output) {
-        self.duration = duration
-        self.body = body
+    init(_ c: consuming C) {
+        unsafe pointer = .allocate(capacity: 1)
+        unsafe pointer.initialize(to: c)
     }
 
-    @inlinable @inline(__always) public static var _count: Int { 1 }
-    @inlinable @inline(__always) public static var _hasDefault: Bool { false }
-    @inlinable @inline(__always) public func _scan() -> _SelectScan { _SelectScan(ready: 0, versions: 0) }
-    @inlinable @inline(__always) public mutating func _attempt(_ index: Int, locked: Bool) -> Bool { true }
-    @inlinable @inline(__always)
-    public mutating func _describe(into entries: UnsafeMutablePointer<_SelectEntry>) {
-        unsafe entries.initialize(to: _SelectEntry(.after, nanoseconds: duration.clampedNanoseconds))
+    deinit {
+        unsafe pointer.deinitialize(count: 1)
+        unsafe pointer.deallocate()
     }
-    @inlinable @inline(__always)
-    public mutating func _finish(_ index: Int) throws(Failure) -> Output { try body() }
+
+    override func describe(into entry: UnsafeMutablePointer<_SelectEntry>) {
+        unsafe pointer.pointee._describe(into: entry)
+    }
+    override func attempt() -> Bool { unsafe pointer.pointee._attempt(0, locked: true) }
+    override func finish() -> C.Output { unsafe pointer.pointee._finish(0) }
 }
 
-/// Runs when no other case is ready, so that the select never waits.
-@frozen
-public struct Default<Output, Failure: Error>: ~Copyable, SelectCase {
-    @usableFromInline let body: () throws(Failure) -> Output
-
-    /// - Parameter body: Runs when no other case is ready.
-    @inlinable @inline(__always)
-    public init(_ body: @escaping () throws(Failure) -> Output) { self.body = body }
-
-    @inlinable @inline(__always) public static var _count: Int { 1 }
-    @inlinable @inline(__always) public static var _hasDefault: Bool { true }
-    @inlinable @inline(__always) public func _scan() -> _SelectScan { _SelectScan(ready: 0, versions: 0) }
-    @inlinable @inline(__always) public mutating func _attempt(_ index: Int, locked: Bool) -> Bool { true }
-    @inlinable @inline(__always)
-    public mutating func _describe(into entries: UnsafeMutablePointer<_SelectEntry>) {
-        unsafe entries.initialize(to: _SelectEntry(.byDefault))
+/// As many cases as the array holds (Go's `reflect.Select`); otherwise as the other `select`. An empty array waits for ever.
+@available(*, noasync)
+@discardableResult
+public func select<Output>(_ cases: [AnySelectCase<Output>]) -> Output {
+    // SAFETY: the array keeps the boxes until the select is over.
+    let index = unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: cases.count) { entries in
+        for index in cases.indices { unsafe cases[index].box.describe(into: entries.baseAddress! + index) }
+        return unsafe _selectBlocking(entries) { cases[$0].box.attempt() }
     }
-    @inlinable @inline(__always)
-    public mutating func _finish(_ index: Int) throws(Failure) -> Output { try body() }
+    return cases[index].box.finish()
 }

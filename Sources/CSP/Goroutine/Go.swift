@@ -7,7 +7,7 @@ import CCSP
 ///
 /// - Parameters:
 ///   - name: Shown in dumps and fatal messages.
-///   - stackSize: Bytes of address space, rounded up to a power of two; 256 KiB unless given, 16 KiB to 1 GiB. Memory is
+///   - stackSize: Bytes of address space, rounded up to a power of two; 256 KiB unless given, 32 KiB to 1 GiB. Memory is
 ///     committed page by page as the stack grows. A size out of range traps.
 ///   - body: What to run.
 /// - Complexity: O(1); no allocation beyond the closure's own.
@@ -37,7 +37,7 @@ public struct Goroutine: Sendable, Identifiable, Hashable {
     }
 
     /// Goroutines that have started and not yet returned.
-    public static var count: Int { SchedulerCore.shared.goroutineCount }
+    public static var count: Int { unsafe SchedulerCore.shared.goroutineCount }
 
     /// Lets others run (Go's `runtime.Gosched`). On a plain thread, yields the thread.
     public static func yield() {
@@ -76,7 +76,7 @@ private final class RunResult<T, E: Error>: @unchecked Sendable {
 /// A value whose sole owner hands it over, where the compiler cannot see it.
 @unsafe struct UnsafeSending<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     var value: Value
-    init(_ value: consuming Value) { self.value = value }
+    init(_ value: consuming Value) { unsafe self.value = value }
 }
 
 /// The goroutines' scheduler.
@@ -86,7 +86,7 @@ public enum Scheduler {
     /// Defaults to the CPUs this process may use by its affinity mask, or fewer by its cgroup's quota. Can change at
     /// any time; a goroutine that computes keeps its processor until its next scheduling point.
     public static var maxProcs: Int {
-        get { SchedulerCore.shared.cell.maxProcs.load(ordering: .relaxed) }
-        set { SchedulerCore.shared.setMaxProcs(newValue) }
+        get { unsafe SchedulerCore.shared.cell.maxProcs.load(ordering: .relaxed) }
+        set { unsafe SchedulerCore.shared.setMaxProcs(newValue) }
     }
 }

@@ -1,11 +1,12 @@
-public import CCSP
-public import Synchronization
+import CCSP
+import Synchronization
 
 /// A goroutine's control block. Type-stable: recycled, never freed.
 @usableFromInline
+@safe
 struct GoroutineCell: ~Copyable {
     // Must be first: the switch addresses it by the cell. Valid while the goroutine is not running.
-    var context = csp_context()
+    var context = unsafe csp_context()
 
     /// Who owns what, by status.
     enum Status: UInt8 {
@@ -29,14 +30,18 @@ struct GoroutineCell: ~Copyable {
     var worker: WorkerRef?
     var next: GoroutineRef?
     var id: UInt64 = 0
-    var body: (() -> Void)?
+    /// Not an optional: that would wrap the closure in another one. `nothing` when there is none.
+    var body: () -> Void = GoroutineCell.nothing
     var name: String?
+    /// The task whose task-locals are its own, if it was given any.
+    var dormantTask: DormantTask?
     var creatorID: UInt64 = 0
     var creatorAddress: UnsafeMutableRawPointer?
-    var waiter: Waiter
     var savedState: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
 
-    init(reference: GoroutineRef) { unsafe waiter = Waiter(party: .goroutine(reference)) }
+    init() {}
+
+    static let nothing: @Sendable () -> Void = {}
 }
 
 /// A goroutine's control block by reference.
@@ -44,6 +49,9 @@ struct GoroutineCell: ~Copyable {
 @safe
 struct GoroutineRef: Equatable, @unchecked Sendable {
     let pointer: UnsafeMutablePointer<GoroutineCell>
+
+    @inline(__always)
+    @usableFromInline static func == (a: GoroutineRef, b: GoroutineRef) -> Bool { unsafe a.pointer == b.pointer }
 
     // SAFETY: control blocks are immortal and type-stable; who may touch which field, its status says.
     var cell: GoroutineCell {

@@ -1,4 +1,4 @@
-public import CCSP
+import CCSP
 import Synchronization
 
 // A goroutine's life, in order: spawn, start, park, ready, yield, exit.
@@ -22,24 +22,25 @@ extension GoroutineRef {
     /// Makes `body` a runnable goroutine.
     @inline(never)
     static func spawn(
-        _ name: String?, stackClass: Int, creatorAddress: UnsafeMutableRawPointer?, _ body: consuming @escaping () -> Void
+        _ name: String?, stackClass: Int, creatorAddress: UnsafeMutableRawPointer?,
+        _ body: consuming @escaping () -> Void
     ) {
         if let creator = current {
             let processor = creator.cell.worker!.cell.processor!
             let goroutine = processor.takeFreeGoroutine()
             goroutine.cell.id = processor.takeID()
             goroutine.cell.creatorID = creator.cell.id
-            goroutine.setUp(name, stackClass, unsafe creatorAddress, body)
+            unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, body)
             let started = processor.cell.started.load(ordering: .relaxed)
             processor.cell.started.store(started &+ 1, ordering: .releasing)
             processor.setRunNext(goroutine)
-            SchedulerCore.shared.cell.monitor.noteWaiting()
+            unsafe SchedulerCore.shared.cell.monitor.noteWaiting()
         } else {
-            let core = SchedulerCore.shared
+            let core = unsafe SchedulerCore.shared
             let goroutine = core.takeFreeGoroutine()
             goroutine.cell.id = core.cell.nextID.add(1, ordering: .relaxed).oldValue
             goroutine.cell.creatorID = 0
-            goroutine.setUp(name, stackClass, unsafe creatorAddress, body)
+            unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, body)
             core.cell.startedOutside.add(1, ordering: .releasing)
             core.cell.global.append(goroutine)
             core.submitted()
@@ -48,10 +49,16 @@ extension GoroutineRef {
 
     @inline(__always)
     private func setUp(
-        _ name: String?, _ stackClass: Int, _ creatorAddress: UnsafeMutableRawPointer?, _ body: consuming @escaping () -> Void
+        _ name: String?, _ stackClass: Int, _ creatorAddress: UnsafeMutableRawPointer?,
+        _ body: consuming @escaping () -> Void
     ) {
         cell.body = body
         if name != nil { cell.name = name }
+        if let task = DormantTask.capture() {
+            cell.savedState = unsafe ThreadStateLayout.shared.state(inTask: task.address)
+            cell.hasSavedState = true
+            cell.dormantTask = task
+        }
         cell.stackClass = UInt8(truncatingIfNeeded: stackClass)
         unsafe cell.creatorAddress = unsafe creatorAddress
         cell.status = .runnable
@@ -86,9 +93,13 @@ extension GoroutineRef {
         cell.status = .runnable
         if let caller = Self.current {
             caller.cell.worker!.cell.processor!.setRunNext(self)
-            SchedulerCore.shared.cell.monitor.noteWaiting()
+            unsafe SchedulerCore.shared.cell.monitor.noteWaiting()
+        } else if let processor = WorkerRef.current?.cell.processor {
+            // A worker that fires timers.
+            processor.enqueue(self)
+            unsafe SchedulerCore.shared.cell.monitor.noteWaiting()
         } else {
-            let core = SchedulerCore.shared
+            let core = unsafe SchedulerCore.shared
             core.cell.global.append(self)
             core.submitted()
         }
@@ -116,10 +127,18 @@ extension GoroutineRef {
         fatal("fatal error: a goroutine that had ended ran again")
     }
 
+    @inline(never)
+    fileprivate func leaveDormantTask() {
+        // The task runs to its end within the release, so it must not be the current one.
+        _ = cell.worker!.cell.stateWords.take()
+        cell.dormantTask = nil
+    }
+
     /// Runs the body and releases it, both on the goroutine's stack: what a closure captured may run any code as it goes.
     @inline(never)
     fileprivate func runBody() {
-        guard let body = cell.body.take() else { fatal("fatal error: a goroutine without a body") }
+        let body = cell.body
+        cell.body = GoroutineCell.nothing
         body()
     }
 }
@@ -129,6 +148,7 @@ func goroutineMain() -> Never {
     let goroutine = GoroutineRef.current!
     goroutine.runBody()
     if goroutine.cell.name != nil { goroutine.cell.name = nil }
+    if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }
     goroutine.exit()
 }
 
@@ -141,7 +161,7 @@ extension ProcessorRef {
     @inline(__always)
     func takeID() -> UInt64 {
         if cell.idsLeft == 0 {
-            cell.nextID = SchedulerCore.shared.cell.nextID.add(UInt64(Self.idBatch), ordering: .relaxed).oldValue
+            cell.nextID = unsafe SchedulerCore.shared.cell.nextID.add(UInt64(Self.idBatch), ordering: .relaxed).oldValue
             cell.idsLeft = Self.idBatch
         }
         cell.idsLeft -= 1
@@ -152,7 +172,7 @@ extension ProcessorRef {
     @inline(__always)
     func takeFreeGoroutine() -> GoroutineRef {
         if let free = cell.freeGoroutines.popFirst() { return free }
-        SchedulerCore.shared.refill(&cell.freeGoroutines, 64)
+        unsafe SchedulerCore.shared.refill(&cell.freeGoroutines, 64)
         return cell.freeGoroutines.popFirst()!
     }
 
@@ -162,7 +182,7 @@ extension ProcessorRef {
         if cell.freeGoroutines.count > Self.mostFree {
             var half = GoroutineChain()
             for _ in 0..<Self.mostFree / 2 { half.append(cell.freeGoroutines.popFirst()!) }
-            SchedulerCore.shared.giveFree(half)
+            unsafe SchedulerCore.shared.giveFree(half)
         }
     }
 }
@@ -193,7 +213,7 @@ extension SchedulerCore {
             for index in 0..<chunk {
                 // SAFETY: fresh memory of the right size and alignment.
                 let reference = unsafe GoroutineRef(memory + index * stride)!
-                unsafe reference.pointer.initialize(to: GoroutineCell(reference: reference))
+                unsafe reference.pointer.initialize(to: GoroutineCell())
                 cell.freeGoroutines.append(reference)
             }
         }

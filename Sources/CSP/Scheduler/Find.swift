@@ -24,7 +24,7 @@ extension WorkerRef {
         }
         processor.cell.runNextStreak = 0
         if let next = processor.cell.queue.pop() {
-            if !processor.cell.queue.isEmpty { SchedulerCore.shared.cell.monitor.noteWaiting() }
+            if !processor.cell.queue.isEmpty { unsafe SchedulerCore.shared.cell.monitor.noteWaiting() }
             return next
         }
         return processor.takeRunNext()
@@ -32,7 +32,7 @@ extension WorkerRef {
 
     @inline(never)
     private func findGoroutineSlow(_ tick: UInt32) -> GoroutineRef {
-        let core = SchedulerCore.shared
+        let core = unsafe SchedulerCore.shared
         while true {
             let processor = cell.processor!
             if processor.cell.isRetired.load(ordering: .relaxed) {
@@ -53,13 +53,13 @@ extension WorkerRef {
     private func surrender(_ processor: ProcessorRef) {
         var chain = GoroutineChain()
         while let one = processor.takeRunNext() ?? processor.cell.queue.pop() { chain.append(one) }
-        let core = SchedulerCore.shared
+        let core = unsafe SchedulerCore.shared
         if chain.count > 0 { core.cell.global.append(chain) }
     }
 
     /// A fair share of the global queue; the first is returned, the others join the local queue.
     private func takeGlobal(_ processor: ProcessorRef, most: Int) -> GoroutineRef? {
-        let core = SchedulerCore.shared
+        let core = unsafe SchedulerCore.shared
         let waiting = core.cell.global.count.load(ordering: .relaxed)
         guard waiting > 0 else { return nil }
         let share = min(most, waiting / core.cell.maxProcs.load(ordering: .relaxed) + 1)

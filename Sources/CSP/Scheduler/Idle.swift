@@ -90,7 +90,7 @@ extension SchedulerCore {
     }
 
     private func startWorker(with processor: ProcessorRef) {
-        let pointer = unsafe UnsafeMutablePointer<WorkerCell>.allocate(capacity: 1)
+        let pointer = UnsafeMutablePointer<WorkerCell>.allocate(capacity: 1)
         unsafe pointer.initialize(to: WorkerCell())
         let worker = unsafe WorkerRef(pointer: pointer)
         worker.cell.processor = processor
@@ -121,7 +121,11 @@ extension SchedulerCore {
 
 extension WorkerRef {
     @inline(__always)
-    init?(_ raw: UnsafeMutableRawPointer) { unsafe pointer = raw.assumingMemoryBound(to: WorkerCell.self) }
+    init?(_ raw: UnsafeMutableRawPointer?) {
+        guard let raw = unsafe raw else { return nil }
+        // SAFETY: only workers' addresses are stored as raw workers.
+        unsafe pointer = raw.assumingMemoryBound(to: WorkerCell.self)
+    }
 
     func wake() {
         cell.wakeUp.store(1, ordering: .releasing)
@@ -138,7 +142,7 @@ extension WorkerRef {
     /// Gives the processor up and sleeps until there is one again with something to do. Returns at once when work
     /// turns up meanwhile.
     func sleep() {
-        let core = SchedulerCore.shared
+        let core = unsafe SchedulerCore.shared
         let mine = cell.processor!
         core.cell.idleLock.lock()
         if mine.cell.isRetired.load(ordering: .relaxed) {
@@ -177,16 +181,16 @@ extension WorkerRef {
 
     /// Guarded by the idle lock: any idle processor will do.
     private func takeBack() -> Bool {
-        guard let processor = SchedulerCore.shared.takeIdleProcessor() else { return false }
+        guard let processor = unsafe SchedulerCore.shared.takeIdleProcessor() else { return false }
         cell.processor = processor
-        SchedulerCore.shared.cell.awake.add(1, ordering: .sequentiallyConsistent)
+        unsafe SchedulerCore.shared.cell.awake.add(1, ordering: .sequentiallyConsistent)
         return true
     }
 
     /// False when somebody has just woken this worker, or there is no processor to run timers on (then all are busy, and
     /// look at the timers themselves).
     private func riseForTimers() -> Bool {
-        let core = SchedulerCore.shared
+        let core = unsafe SchedulerCore.shared
         core.cell.idleLock.lock()
         defer { core.cell.idleLock.unlock() }
         guard cell.isIdle else { return false }

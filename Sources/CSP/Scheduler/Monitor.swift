@@ -24,11 +24,13 @@ struct Monitor: ~Copyable {
 
     @inline(never)
     private func call() {
-        if SchedulerCore.shared.cell.idleProcessors.load(ordering: .relaxed) == 0 { return }
+        if unsafe SchedulerCore.shared.cell.idleProcessors.load(ordering: .relaxed) == 0 { return }
         guard alarm.exchange(0, ordering: .acquiringAndReleasing) != 0 else { return }
         if !started.exchange(true, ordering: .acquiringAndReleasing) {
             // A failure only costs speed: an idle processor then takes no part until something else wakes it.
-            if unsafe csp_thread_start(128 << 10, "csp-monitor", { _ in SchedulerCore.shared.cell.monitor.run() }, nil) != 0 {
+            if unsafe csp_thread_start(
+                128 << 10, "csp-monitor", { _ in unsafe SchedulerCore.shared.cell.monitor.run() }, nil) != 0
+            {
                 started.store(false, ordering: .releasing)
             }
             return
@@ -44,7 +46,7 @@ struct Monitor: ~Copyable {
     }
 
     private func run() {
-        let core = SchedulerCore.shared
+        let core = unsafe SchedulerCore.shared
         var quiet = 0
         var heads = [UInt32](), tails = [UInt32](), ticks = [UInt32](), nexts = [UInt]()
         var globalWaited = false

@@ -2,12 +2,13 @@ import CCSP
 import Synchronization
 
 /// The right to run goroutines, with what the runner needs at hand. Immortal.
+@safe
 struct ProcessorCell: ~Copyable {
     // Written once.
     let index: Int
     // Shared.
     /// The goroutine to run before the queue: the partner of the one that made it ready, whose data is in the cache.
-    let runNext = Atomic<UnsafeMutableRawPointer?>(nil)
+    let runNext = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
     /// Counts goroutines entered; how others see whether this processor moves.
     let tick = Atomic<UInt32>(0)
     /// Set when maxProcs has fallen below this index: the worker gives it up at its next scheduling point.
@@ -34,8 +35,12 @@ struct ProcessorCell: ~Copyable {
     }
 }
 
+@safe
 struct ProcessorRef: Equatable {
     let pointer: UnsafeMutablePointer<ProcessorCell>
+
+    @inline(__always)
+    static func == (a: ProcessorRef, b: ProcessorRef) -> Bool { unsafe a.pointer == b.pointer }
 
     // SAFETY: processors are immortal; who may touch which field stands beside the field.
     var cell: ProcessorCell {
@@ -74,7 +79,7 @@ struct ProcessorRef: Equatable {
         while !cell.queue.push(goroutine) {
             if var half = cell.queue.takeHalf() {
                 half.append(goroutine)
-                SchedulerCore.shared.cell.global.append(half)
+                unsafe SchedulerCore.shared.cell.global.append(half)
                 return
             }
         }

@@ -9,6 +9,7 @@ import Synchronization
 /// only uses what it read if its compare-exchange of the head succeeds. A slot is overwritten only when its index is below
 /// the head by a whole ring, which the owner learns by an acquiring load of the head, so a thief that read an
 /// overwritten slot fails its exchange. The indices wrap at 2^32, a multiple of the ring's size.
+@safe
 struct RunQueue: ~Copyable {
     static let capacity: UInt32 = 256
 
@@ -66,12 +67,12 @@ struct RunQueue: ~Copyable {
         guard taken > 0 else { return nil }
         var chain = GoroutineChain()
         // Read before the exchange, link after it: until then they may be a thief's.
-        var pointers: [UnsafeMutableRawPointer?] = []
+        var pointers: [UnsafeMutableRawPointer?] = unsafe []
         for offset in 0..<taken { unsafe pointers.append(slot(first &+ offset).pointee.load(ordering: .relaxed)) }
         guard
             head.compareExchange(expected: first, desired: first &+ taken, ordering: .acquiringAndReleasing).exchanged
         else { return nil }
-        for pointer in unsafe pointers { unsafe chain.append(GoroutineRef(pointer)!) }
+        for index in unsafe pointers.indices { unsafe chain.append(GoroutineRef(pointers[index])!) }
         return chain
     }
 
@@ -89,7 +90,8 @@ struct RunQueue: ~Copyable {
                 unsafe thief.slot(end &+ offset).pointee.store(pointer, ordering: .relaxed)
             }
             guard
-                head.compareExchange(expected: first, desired: first &+ taken, ordering: .acquiringAndReleasing).exchanged
+                head.compareExchange(expected: first, desired: first &+ taken, ordering: .acquiringAndReleasing)
+                    .exchanged
             else { continue }
             let newest = unsafe GoroutineRef(thief.slot(end &+ taken &- 1).pointee.load(ordering: .relaxed))
             if taken > 1 { thief.tail.store(end &+ taken &- 1, ordering: .releasing) }

@@ -2,6 +2,7 @@ import CCSP
 import Synchronization
 
 /// The scheduler's shared state. Immortal; booted by the first use.
+@safe
 struct SchedulerCell: ~Copyable {
     static let mostProcessors = 1024
 
@@ -36,6 +37,7 @@ struct SchedulerCell: ~Copyable {
     }
 }
 
+@safe
 struct SchedulerCore {
     let pointer: UnsafeMutablePointer<SchedulerCell>
 
@@ -49,18 +51,37 @@ struct SchedulerCore {
     nonisolated(unsafe) static let shared = boot()
 
     private static func boot() -> SchedulerCore {
-        unsafe csp_goroutine_main = { goroutineMain() }
+        csp_set_goroutine_main { goroutineMain() }
         unsafe csp_install_fault_handlers { goroutine, buffer, capacity in
             unsafe describeForFault(goroutine, buffer, capacity)
         }
-        let pointer = unsafe UnsafeMutablePointer<SchedulerCell>.allocate(capacity: 1)
+        let pointer = UnsafeMutablePointer<SchedulerCell>.allocate(capacity: 1)
         unsafe pointer.initialize(
             to: SchedulerCell(
                 stacks: StackArena(
                     allowGuardInstall: Knobs.guardInstall, largestRegionShift: Knobs.largestRegionShift)))
+        locateThreadState()
         let core = unsafe SchedulerCore(pointer: pointer)
         core.setMaxProcs(Knobs.maxProcs ?? defaultMaxProcs())
         return core
+    }
+
+    /// Probes the Swift runtime; on a thread of its own when this one is running a task.
+    private static func locateThreadState() {
+        guard unsafe withUnsafeCurrentTask(body: { unsafe $0 != nil }) else {
+            _ = ThreadStateLayout.shared
+            return
+        }
+        let error = unsafe csp_thread_start(
+            256 << 10, "csp-probe",
+            { parker in
+                _ = ThreadStateLayout.shared
+                unsafe ThreadParker(parker!).ready()
+            }, ThreadParker.armed())
+        if error != 0 {
+            fatal("fatal error: cannot start a thread (errno \(error)); see ulimit -u and the cgroup's pids.max")
+        }
+        ThreadParker.current.wait()
     }
 
     /// Go 1.25's rule: the CPUs this process may run on, or less if its cgroup has a quota, which is rounded up and counts as two at
@@ -80,8 +101,10 @@ struct SchedulerCore {
         let count = min(wanted, SchedulerCell.mostProcessors)
         cell.idleLock.lock()
         let old = cell.maxProcs.load(ordering: .relaxed)
-        for index in cell.processorCount.load(ordering: .relaxed)..<max(count, cell.processorCount.load(ordering: .relaxed)) {
-            let pointer = unsafe UnsafeMutablePointer<ProcessorCell>.allocate(capacity: 1)
+        for index in cell.processorCount.load(
+            ordering: .relaxed)..<max(count, cell.processorCount.load(ordering: .relaxed))
+        {
+            let pointer = UnsafeMutablePointer<ProcessorCell>.allocate(capacity: 1)
             unsafe pointer.initialize(to: ProcessorCell(index: index))
             unsafe (cell.processors + index).initialize(to: ProcessorRef(pointer: pointer))
             cell.processorCount.store(index + 1, ordering: .releasing)

@@ -13,12 +13,23 @@ enum Release {
     case channel(ChannelRef)
     case lock(LockWord)
     case selection(SelectLocks)
+
+    @inline(__always)
+    func now() {
+        switch self {
+        case .nothing: break
+        case .channel(let channel): channel.unlock()
+        case .lock(let lock): lock.unlock()
+        case .selection(let locks): locks.unlockAll()
+        }
+    }
 }
 
 /// An OS thread that runs goroutines. Immortal.
+@safe
 struct WorkerCell: ~Copyable {
     // Must be first: the switch addresses it by the cell.
-    var context = csp_context()
+    var context = unsafe csp_context()
     // Owner only, while it runs.
     var processor: ProcessorRef?
     var current: GoroutineRef?
@@ -35,12 +46,16 @@ struct WorkerCell: ~Copyable {
     /// 1 once a processor was assigned to a sleeping worker. The futex it sleeps on.
     let wakeUp = Atomic<UInt32>(0)
 
-    init() { unsafe stateWords = ThreadStateWords() }
+    init() { stateWords = ThreadStateWords() }
 }
 
 @usableFromInline
+@safe
 struct WorkerRef: Equatable {
     let pointer: UnsafeMutablePointer<WorkerCell>
+
+    @inline(__always)
+    @usableFromInline static func == (a: WorkerRef, b: WorkerRef) -> Bool { unsafe a.pointer == b.pointer }
 
     // SAFETY: workers are immortal; who may touch which field stands beside the field.
     var cell: WorkerCell {
@@ -48,16 +63,20 @@ struct WorkerRef: Equatable {
         @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
     }
 
+    /// The worker that this thread is; not to be asked on a goroutine's stack.
+    static var current: WorkerRef? { unsafe WorkerRef(csp_current_thread_record().pointee.worker) }
+
     /// The worker's whole life: find a goroutine, switch into it, deal with how it came back.
     func run() -> Never {
         csp_install_signal_stack()
+        unsafe csp_current_thread_record().pointee.worker = UnsafeMutableRawPointer(pointer)
         cell.stateWords.locate()
         while true {
             let goroutine = findGoroutine()
             prepare(goroutine)
             enter(goroutine)
             switch cell.outcome {
-            case .park: finishPark()
+            case .park: cell.release.now()
             case .yield: finishYield(goroutine)
             case .exit: finishExit(goroutine)
             }
@@ -87,16 +106,6 @@ struct WorkerRef: Equatable {
     }
 
     @inline(__always)
-    private func finishPark() {
-        switch cell.release {
-        case .nothing: break
-        case .channel(let channel): channel.unlock()
-        case .lock(let lock): lock.unlock()
-        case .selection(let locks): locks.unlockAll()
-        }
-    }
-
-    @inline(__always)
     private func finishYield(_ goroutine: GoroutineRef) {
         goroutine.cell.status = .runnable
         cell.processor!.enqueue(goroutine)
@@ -111,7 +120,7 @@ struct WorkerRef: Equatable {
         if isDefault, let cached = processor.cell.stacks.take() {
             slot = cached
         } else {
-            SchedulerCore.shared.cell.stacks.take(kind, isDefault ? 16 : 1) { taken in
+            unsafe SchedulerCore.shared.cell.stacks.take(kind, isDefault ? 16 : 1) { taken in
                 if slot < 0 { slot = taken } else { _ = processor.cell.stacks.give(taken) }
             }
         }
@@ -120,7 +129,7 @@ struct WorkerRef: Equatable {
         let size = UInt(1) << UInt(StackArena.smallestShift + kind)
         // Coloured tops: stacks that all began at the same offset would share a few cache sets.
         let colour = UInt(slot & 31) * 64
-        let top = SchedulerCore.shared.cell.stacks.base(kind, slot) + size - colour
+        let top = unsafe SchedulerCore.shared.cell.stacks.base(kind, slot) + size - colour
         unsafe withUnsafePointer(to: csp_get_arena().pointee.owners) {
             let table = unsafe UnsafeRawPointer($0).load(
                 fromByteOffset: kind * 8, as: UnsafeMutablePointer<UnsafeMutableRawPointer?>.self)
@@ -137,10 +146,10 @@ struct WorkerRef: Equatable {
         let kind = Int(goroutine.cell.stackClass)
         if kind == StackArena.defaultShift - StackArena.smallestShift {
             while !processor.cell.stacks.give(goroutine.cell.stackSlot) {
-                processor.cell.stacks.drainHalf(into: &SchedulerCore.shared.cell.stacks, kind: kind)
+                unsafe processor.cell.stacks.drainHalf(into: &SchedulerCore.shared.cell.stacks, kind: kind)
             }
         } else {
-            SchedulerCore.shared.cell.stacks.give(kind, CollectionOfOne(goroutine.cell.stackSlot))
+            unsafe SchedulerCore.shared.cell.stacks.give(kind, CollectionOfOne(goroutine.cell.stackSlot))
         }
         goroutine.cell.hasStack = false
         goroutine.cell.status = .free

@@ -2,7 +2,7 @@ import CCSP
 import Synchronization
 
 /// The address space of all goroutine stacks: one reserved range, cut into equal regions, one for each power of two from
-/// 16 KiB to 1 GiB; region k is cut into slots of that size. Memory is committed by touching it.
+/// 32 KiB to 1 GiB; region k is cut into slots of that size. Memory is committed by touching it.
 ///
 /// A slot is either in somebody's cache, in its class's free list, above the class's high-water mark (never used), or bound to a
 /// goroutine. Its lowest pages are a guard, installed at first use and kept.
@@ -24,15 +24,16 @@ struct StackArena: ~Copyable {
 
     init(allowGuardInstall: Bool, largestRegionShift: Int) {
         self.allowGuardInstall = allowGuardInstall
-        csp_guard_size = 16384
         var shift = largestRegionShift
         // Less where address space is limited (ulimit -v, sanitizers). A region must hold one slot of its class.
         while shift >= 30 {
             let size = Self.classes << shift
             if let base = unsafe csp_reserve(size, 1 << 30) {
                 unsafe csp_get_arena().pointee.base = UInt(bitPattern: base)
-                csp_get_arena().pointee.region_shift = UInt32(shift)
-                for kind in 0..<Self.classes { Self.reserveOwners(kind, slots: 1 << (shift - Self.smallestShift - kind)) }
+                unsafe csp_get_arena().pointee.region_shift = UInt32(shift)
+                for kind in 0..<Self.classes {
+                    Self.reserveOwners(kind, slots: 1 << (shift - Self.smallestShift - kind))
+                }
                 // Last: this makes csp_current_goroutine look.
                 unsafe csp_get_arena().pointee.size = UInt(size)
                 break
@@ -44,14 +45,18 @@ struct StackArena: ~Copyable {
     }
 
     private static func reserveOwners(_ kind: Int, slots: Int) {
-        guard let table = unsafe csp_immortal_memory(slots * 8) else { fatal("fatal error: out of memory for the stack table") }
+        guard let table = unsafe csp_immortal_memory(slots * 8) else {
+            fatal("fatal error: out of memory for the stack table")
+        }
         unsafe withUnsafeMutablePointer(to: &csp_get_arena().pointee.owners) {
-            unsafe UnsafeMutableRawPointer($0).storeBytes(of: table, toByteOffset: kind * 8, as: UnsafeMutableRawPointer.self)
+            unsafe UnsafeMutableRawPointer($0).storeBytes(
+                of: table, toByteOffset: kind * 8, as: UnsafeMutableRawPointer.self)
         }
     }
 
     func base(_ kind: Int, _ slot: Int32) -> UInt {
-        unsafe csp_get_arena().pointee.base + (UInt(kind) << UInt(regionShift)) + UInt(slot) << UInt(Self.smallestShift + kind)
+        unsafe csp_get_arena().pointee.base + (UInt(kind) << UInt(regionShift)) + UInt(slot)
+            << UInt(Self.smallestShift + kind)
     }
 
     /// The class for `size` bytes, or nil when it is out of range.
@@ -73,13 +78,15 @@ struct StackArena: ~Copyable {
         if taken == 0 {
             let slot = perClass[kind].used
             guard slot < 1 << (regionShift - Self.smallestShift - kind) else {
-                fatal("fatal error: out of goroutine stacks of \(1 << (Self.smallestShift + kind)) bytes: \(slot) are in use")
+                fatal(
+                    "fatal error: out of goroutine stacks of \(1 << (Self.smallestShift + kind)) bytes: \(slot) are in use"
+                )
             }
             perClass[kind].used += 1
             var mappingFree = false
             let guardAddress = base(kind, Int32(slot))
             let error = unsafe csp_install_guard(
-                UnsafeMutableRawPointer(bitPattern: guardAddress), csp_guard_size, allowGuardInstall, &mappingFree)
+                UnsafeMutableRawPointer(bitPattern: guardAddress), Int(CSP_GUARD_SIZE), allowGuardInstall, &mappingFree)
             guard error == 0 else {
                 fatal(
                     "fatal error: cannot protect the stack of another goroutine (errno \(error)); "
@@ -98,6 +105,7 @@ struct StackArena: ~Copyable {
 }
 
 /// A processor's own free stacks of the default size, last in, first out: a thousand short goroutines run on one hot stack.
+@safe
 struct StackCache: ~Copyable {
     private static let capacity = 64
     private let slots: UnsafeMutablePointer<Int32>

@@ -5,7 +5,7 @@ import CCSP
 @usableFromInline @inline(never)
 func fatal(_ message: String) -> Never {
     var text = message + "\n"
-    unsafe text.withUTF8 { unsafe $0.withMemoryRebound(to: CChar.self) { unsafe csp_write_error($0.baseAddress!, $0.count) } }
+    text.withUTF8 { unsafe $0.withMemoryRebound(to: CChar.self) { unsafe csp_write_error($0.baseAddress!, $0.count) } }
     csp_trap()
 }
 
@@ -42,6 +42,7 @@ func describeForFault(_ raw: UnsafeMutableRawPointer?, _ buffer: UnsafeMutablePo
 }
 
 /// Text in memory of a fixed size; what does not fit is cut.
+@safe
 struct FixedText {
     private let bytes: UnsafeMutablePointer<CChar>
     private let capacity: Int

@@ -1,9 +1,9 @@
 import CCSP
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 /// Settings by environment, read once at the first use of the scheduler.
@@ -22,7 +22,9 @@ enum Knobs {
 
     private static func number(_ name: String) -> Int? {
         guard let text = text(name) else { return nil }
-        guard let value = Int(text), value >= 1 else { fatal("fatal error: \(name)=\(text): expected a whole number from 1") }
+        guard let value = Int(text), value >= 1 else {
+            fatal("fatal error: \(name)=\(text): expected a whole number from 1")
+        }
         return value
     }
 }

@@ -15,7 +15,7 @@ public import Synchronization
 /// holder therefore must not read. A futex wake on an address that is gone does nothing.
 @usableFromInline
 @safe
-struct LockWord: Equatable {
+struct LockWord: Equatable, @unchecked Sendable {
     @usableFromInline let word: UnsafeMutablePointer<Atomic<UInt32>>
 
     // SAFETY: the caller keeps the lock's memory alive until it has released the lock.
@@ -28,6 +28,9 @@ struct LockWord: Equatable {
     }
 
     @usableFromInline static var held: UInt32 { @inlinable @inline(__always) get { 1 } }
+
+    @inlinable @inline(__always)
+    static func == (a: LockWord, b: LockWord) -> Bool { unsafe a.word == b.word }
 
     /// The word as it is now.
     @inlinable @inline(__always)
@@ -48,7 +51,7 @@ struct LockWord: Equatable {
         let sleepers = unsafe self.sleepers
         unsafe word.pointee.store(free, ordering: .releasing)
         csp_compiler_barrier()
-        if unsafe !csp_get_lock_table().pointee.asymmetric { atomicMemoryFence(ordering: .sequentiallyConsistent) }
+        if unsafe !csp_get_lock_table()!.pointee.asymmetric { atomicMemoryFence(ordering: .sequentiallyConsistent) }
         if unsafe sleepers.pointee.load(ordering: .relaxed) != 0 { wakeSlow() }
     }
 
@@ -57,7 +60,7 @@ struct LockWord: Equatable {
         // SAFETY: the table is a static array of CSP_LOCK_BUCKETS words, used through atomics only.
         @inlinable @inline(__always) get {
             let bucket = (unsafe UInt(bitPattern: word) >> 6) & 63
-            let table = unsafe UnsafeMutableRawPointer(csp_get_lock_table())
+            let table = unsafe UnsafeMutableRawPointer(csp_get_lock_table()!)
             return unsafe (table + Int(bucket) * 4).assumingMemoryBound(to: Atomic<UInt32>.self)
         }
     }
@@ -70,7 +73,7 @@ struct LockWord: Equatable {
         }
         // SAFETY: as above; the futex word is the lock itself.
         unsafe sleepers.pointee.add(1, ordering: .sequentiallyConsistent)
-        if unsafe csp_get_lock_table().pointee.asymmetric { csp_membarrier() }
+        if unsafe csp_get_lock_table()!.pointee.asymmetric { csp_membarrier() }
         while !tryLock() {
             unsafe csp_futex_wait(UnsafeRawPointer(word).assumingMemoryBound(to: UInt32.self), Self.held, -1)
         }

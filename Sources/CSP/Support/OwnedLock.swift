@@ -6,7 +6,7 @@ struct OwnedLock: ~Copyable {
 
     init() {
         // SAFETY: never freed; zero is the free state.
-        let memory = unsafe UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
         unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: 128)
         unsafe word = LockWord(at: memory)
     }

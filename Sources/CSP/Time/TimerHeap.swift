@@ -4,6 +4,7 @@ import Synchronization
 /// One timer as a heap sees it. Lives in a goroutine's control block, on a selecting stack or in a `Time.Timer`; whoever owns the memory
 /// removes it from its heap first.
 @usableFromInline
+@safe
 struct TimerNode: ~Copyable {
     // Guarded by the lock of the heap it is in.
     /// Nanoseconds since boot.
@@ -12,13 +13,15 @@ struct TimerNode: ~Copyable {
     var place = -1
     /// The processor whose heap it was last put into.
     let heap = Atomic<Int>(-1)
-    /// What happens when it is due. Runs under the heap's lock, so must not block, allocate little, and call no user code.
-    var fire: (UnsafeMutablePointer<TimerNode>) -> Int64
-    var object: UnsafeMutableRawPointer?
+    /// What happens when it is due, with `object`; returns the next deadline, or 0 when there is none. Runs under the heap's lock,
+    /// so it must not block or run a user's code.
+    let fire: Action
+    let object: UnsafeMutableRawPointer
+    /// A function of C's kind carries no context, so that arming allocates nothing.
+    typealias Action = @convention(c) (UnsafeMutableRawPointer) -> Int64
 
-    /// `fire` returns the next deadline, or 0 when there is none.
-    init(object: UnsafeMutableRawPointer?, fire: @escaping (UnsafeMutablePointer<TimerNode>) -> Int64) {
-        self.fire = unsafe fire
+    init(object: UnsafeMutableRawPointer, fire: Action) {
+        unsafe self.fire = unsafe fire
         unsafe self.object = unsafe object
     }
 }
@@ -26,12 +29,13 @@ struct TimerNode: ~Copyable {
 /// A processor's timers: a heap with four children per node, under its own lock, since others stop, reset and run them.
 ///
 /// Firing happens under the lock: once `remove` has returned false or true, the timer does not fire any more.
+@safe
 struct TimerHeap: ~Copyable {
     /// The first deadline, or .max: what others read without the lock.
     let earliest = Atomic<Int64>(.max)
     let lock = OwnedLock()
     // Guarded by lock.
-    private var nodes: [UnsafeMutablePointer<TimerNode>] = []
+    private var nodes: [UnsafeMutablePointer<TimerNode>] = unsafe []
 
     // SAFETY: (whole type) nodes in the heap are valid, by their owners' promise; all under the lock.
     mutating func insert(_ node: UnsafeMutablePointer<TimerNode>) {
@@ -59,7 +63,7 @@ struct TimerHeap: ~Copyable {
     mutating func run(at now: Int64) {
         while let first = unsafe nodes.first, unsafe first.pointee.deadline <= now {
             _ = unsafe remove(first)
-            let next = unsafe first.pointee.fire(first)
+            let next = unsafe first.pointee.fire(first.pointee.object)
             if next != 0 {
                 unsafe first.pointee.deadline = next
                 unsafe insert(first)
@@ -93,9 +97,9 @@ struct TimerHeap: ~Copyable {
         let node = unsafe nodes[place]
         while true {
             let first = place * 4 + 1
-            guard first < nodes.count else { break }
+            guard unsafe first < nodes.count else { break }
             var least = first
-            for child in first..<min(first + 4, nodes.count)
+            for child in unsafe first..<min(first + 4, nodes.count)
             where unsafe nodes[child].pointee.deadline < nodes[least].pointee.deadline {
                 least = child
             }

@@ -10,45 +10,80 @@ extension ProcessorRef {
         cell.timers.run(at: now)
         cell.timers.lock.unlock()
     }
+
+    /// Whose heap the caller's timers go into: its own processor's, or the first one's when it is outside.
+    static func forTimers() -> ProcessorRef {
+        unsafe GoroutineRef.current?.cell.worker!.cell.processor! ?? SchedulerCore.shared.processor(0)
+    }
 }
 
+// SAFETY: (whole extension) a node's owner keeps it until it is off its heap.
 extension TimerNode {
-    /// Arms an idle node for `deadline` on the caller's processor, or on any when called from outside. Returns with the heap's lock
-    /// held when `keepingLock`, for callers who park on it.
-    static func arm(_ node: UnsafeMutablePointer<TimerNode>, at deadline: Int64) {
-        let core = SchedulerCore.shared
-        let inside = GoroutineRef.current
-        let processor = inside?.cell.worker?.cell.processor ?? core.processor(0)
-        // SAFETY: the node's owner keeps it until it is off the heap.
-        processor.cell.timers.lock.lock()
+    /// Puts an idle node into the heap of `processor`, whose lock the caller holds.
+    static func armLocked(_ node: UnsafeMutablePointer<TimerNode>, at deadline: Int64, on processor: ProcessorRef) {
         unsafe node.pointee.deadline = deadline
         unsafe node.pointee.heap.store(processor.cell.index, ordering: .releasing)
         unsafe processor.cell.timers.insert(node)
-        processor.cell.timers.lock.unlock()
-        if inside == nil { core.timerSubmitted(deadline) }
     }
 
     /// Takes the node off its heap. True if it was there, and so will not fire; once this returns it is not firing either.
     static func disarm(_ node: UnsafeMutablePointer<TimerNode>) -> Bool {
-        // SAFETY: as above.
+        unsafe withHeap(of: node) { processor in unsafe processor?.cell.timers.remove(node) ?? false }
+    }
+
+    /// Runs `body` under the lock of the heap that the node was last in; nil when it never was in one.
+    static func withHeap<T>(of node: UnsafeMutablePointer<TimerNode>, _ body: (ProcessorRef?) -> T) -> T {
         let index = unsafe node.pointee.heap.load(ordering: .acquiring)
-        guard index >= 0 else { return false }
-        let processor = SchedulerCore.shared.processor(index)
+        guard index >= 0 else { return body(nil) }
+        let processor = unsafe SchedulerCore.shared.processor(index)
         processor.cell.timers.lock.lock()
         defer { processor.cell.timers.lock.unlock() }
-        return unsafe processor.cell.timers.remove(node)
+        return body(processor)
     }
 }
 
 extension SchedulerCore {
-    /// After a thread outside has put a timer in: whoever is awake looks at the heaps before it sleeps; if nobody is, or the one who
-    /// watches the clock would sleep too long, wake one. The proof is that of Idle.swift with the heap's first deadline
-    /// in place of the queue's count.
+    /// After a timer has been put in by a thread that is no worker, without any lock held: whoever is awake looks at the heaps
+    /// before it sleeps; if nobody is, and the one who watches the clock would sleep too long, wakes one. The proof is that of
+    /// Idle.swift with the heap's first deadline in place of the queue's count.
     func timerSubmitted(_ deadline: Int64) {
-        if cell.awake.load(ordering: .sequentiallyConsistent) > 0 { return }
+        if GoroutineRef.current != nil || cell.awake.load(ordering: .sequentiallyConsistent) > 0 { return }
         cell.idleLock.lock()
         let late = deadline < cell.watchedDeadline
         cell.idleLock.unlock()
         if late { wakeWorker() }
+    }
+}
+
+/// Times as nanoseconds since boot, which is what ContinuousClock reads.
+enum Clock {
+    private static let origin = (instant: ContinuousClock.now, nanoseconds: csp_now())
+
+    /// Not before `instant`.
+    static func nanoseconds(of instant: ContinuousClock.Instant) -> Int64 {
+        let (sum, overflow) = origin.nanoseconds.addingReportingOverflow((instant - origin.instant).clampedNanoseconds)
+        return overflow ? latest : min(latest, sum)
+    }
+
+    /// `duration` from now; a duration that is not positive is over.
+    static func deadline(after duration: Duration) -> Int64 { deadline(after: duration.clampedNanoseconds) }
+    static func deadline(after nanoseconds: Int64) -> Int64 {
+        let (sum, overflow) = csp_now().addingReportingOverflow(max(0, nanoseconds))
+        return overflow ? latest : min(latest, sum)
+    }
+
+    /// The last instant there is: 292 years after boot.
+    private static var latest: Int64 { .max - 1 }
+}
+
+extension Duration {
+    /// Rounded up, within what 64 bits hold.
+    @usableFromInline
+    var clampedNanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        if overflow { return seconds < 0 ? .min : .max }
+        let (sum, overflows) = product.addingReportingOverflow((attoseconds + 999_999_999) / 1_000_000_000)
+        return overflows ? .max : sum
     }
 }

@@ -8,7 +8,7 @@ struct ThreadParker {
     private let record: UnsafeMutablePointer<csp_thread_record>
 
     // States of the record's first word, the futex.
-    private static var armed: UInt32 { 0 }
+    private static var waiting: UInt32 { 0 }
     private static var asleep: UInt32 { 1 }
     private static var signalled: UInt32 { 2 }
 
@@ -21,9 +21,19 @@ struct ThreadParker {
         unsafe UnsafeMutableRawPointer(record).assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 
+    // For handing over to C: arms the calling thread's, and finds it again.
+    static func armed() -> UnsafeMutableRawPointer {
+        current.arm()
+        return unsafe UnsafeMutableRawPointer(current.record)
+    }
+    init(_ raw: UnsafeMutableRawPointer) {
+        unsafe record = raw.assumingMemoryBound(to: csp_thread_record.self)
+    }
+    private init(record: UnsafeMutablePointer<csp_thread_record>) { unsafe self.record = unsafe record }
+
     /// Before the waiter is queued.
     @usableFromInline
-    func arm() { unsafe state.pointee.store(Self.armed, ordering: .relaxed) }
+    func arm() { unsafe state.pointee.store(Self.waiting, ordering: .relaxed) }
 
     /// Returns after `ready`. Lingers a little first: a waker pays 45 µs for a sleeping thread.
     @usableFromInline @inline(never)
@@ -41,7 +51,7 @@ struct ThreadParker {
         }
         unsafe record.pointee.linger = max(16, allowed / 2)
         let (exchanged, _) = unsafe state.pointee.compareExchange(
-            expected: Self.armed, desired: Self.asleep, ordering: .acquiringAndReleasing)
+            expected: Self.waiting, desired: Self.asleep, ordering: .acquiringAndReleasing)
         guard exchanged else { return }
         while unsafe state.pointee.load(ordering: .acquiring) != Self.signalled {
             unsafe csp_futex_wait(UnsafeRawPointer(record).assumingMemoryBound(to: UInt32.self), Self.asleep, -1)

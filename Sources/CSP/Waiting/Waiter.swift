@@ -5,6 +5,7 @@ public import Synchronization
 /// Lives in the waiting goroutine's control block, in a thread's record or on a selecting stack; its owner cannot go on
 /// before it is off every list.
 @usableFromInline
+@safe
 struct Waiter: ~Copyable {
     // Guarded by the lock of the channel whose list it is in.
     @usableFromInline var next: UnsafeMutablePointer<Waiter>?
@@ -24,7 +25,7 @@ struct Waiter: ~Copyable {
     @usableFromInline var succeeded = false
 
     @usableFromInline
-    init(party: Party) { unsafe self.party = party }
+    init(party: Party) { self.party = party }
 }
 
 /// Who waits. Swift tasks become a third kind.
@@ -32,6 +33,38 @@ struct Waiter: ~Copyable {
 enum Party {
     case goroutine(GoroutineRef)
     case thread(ThreadParker)
+
+    /// The calling goroutine, or else thread, which arms for one wait.
+    static func caller() -> Party {
+        if let goroutine = GoroutineRef.current { return .goroutine(goroutine) }
+        let thread = ThreadParker.current
+        thread.arm()
+        return .thread(thread)
+    }
+
+    /// Blocks the caller with `lock` held: queues a waiter by `enqueue`, and releases the lock once others may see it.
+    static func wait(
+        _ reason: WaitReason, releasing lock: LockWord, _ enqueue: (UnsafeMutablePointer<Waiter>) -> Void
+    ) {
+        let party = caller()
+        var waiter = Waiter(party: party)
+        // SAFETY: the waiter outlives the wait, and is off every list then.
+        unsafe withUnsafeMutablePointer(to: &waiter) { waiter in
+            unsafe enqueue(waiter)
+            party.block(reason, releasing: .lock(lock))
+        }
+    }
+
+    /// Returns after `ready`. What `release` names is released once others may see the waiters.
+    func block(_ reason: WaitReason, releasing release: Release) {
+        switch self {
+        case .goroutine(let goroutine):
+            goroutine.park(reason, releasing: release)
+        case .thread(let thread):
+            release.now()
+            thread.wait()
+        }
+    }
 
     /// Lets the party go on. It may run, and its waiter be gone, before this returns.
     @usableFromInline
@@ -59,6 +92,7 @@ struct Selection: ~Copyable {
 
 /// A first-in first-out list of waiters, linked through themselves. Guarded by its channel's lock.
 @usableFromInline
+@safe
 struct WaitList: ~Copyable {
     @usableFromInline var first: UnsafeMutablePointer<Waiter>?
     @usableFromInline var last: UnsafeMutablePointer<Waiter>?
@@ -78,8 +112,16 @@ struct WaitList: ~Copyable {
     @inlinable
     mutating func remove(_ waiter: UnsafeMutablePointer<Waiter>) {
         let next = unsafe waiter.pointee.next, previous = unsafe waiter.pointee.previous
-        if let previous = unsafe previous { unsafe previous.pointee.next = unsafe next } else { unsafe first = unsafe next }
-        if let next = unsafe next { unsafe next.pointee.previous = unsafe previous } else { unsafe last = unsafe previous }
+        if let previous = unsafe previous {
+            unsafe previous.pointee.next = unsafe next
+        } else {
+            unsafe first = unsafe next
+        }
+        if let next = unsafe next {
+            unsafe next.pointee.previous = unsafe previous
+        } else {
+            unsafe last = unsafe previous
+        }
         unsafe waiter.pointee.isQueued = false
     }
 

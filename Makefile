@@ -1,0 +1,99 @@
+# swift-csp's tasks. `make` or `make help` lists them. Each configuration builds in a folder of its own (.build-NAME), so
+# that going from one to another rebuilds nothing.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The Swift files of every package here. Hidden folders hold build products.
+SWIFT_FILES = $(shell find Package.swift Sources Tests Examples Benchmarks -name '.?*' -prune -o -name '*.swift' -print)
+
+# The numbers of Ps that the stress tests run with.
+STRESS_PROCS ?= 1 2 4 16
+
+.PHONY: help
+help: ## Lists these targets.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: format
+format: ## Formats every Swift file in place.
+	swift format format --in-place --parallel $(SWIFT_FILES)
+
+.PHONY: lint
+lint: ## Checks the format, and that each unsafe step says why it is safe.
+	swift format lint --strict --parallel $(SWIFT_FILES)
+	Scripts/check-safety-comments --self-test
+	Scripts/check-safety-comments
+
+.PHONY: warnings
+warnings: ## Builds everything in debug; a warning is an error.
+	swift build --build-tests --scratch-path .build-warnings -Xswiftc -warnings-as-errors -Xcc -Werror
+
+.PHONY: test
+test: ## Runs all tests in debug, as the README says.
+	swift test
+
+.PHONY: test-release
+test-release: ## Runs all tests in release; a warning is an error.
+	swift test -c release --scratch-path .build-release -Xswiftc -warnings-as-errors -Xcc -Werror
+
+.PHONY: stress
+stress: ## Runs the stress tests at length, in release, with 1, 2, 4 and 16 Ps.
+	swift build --build-tests -c release --scratch-path .build-release -Xswiftc -warnings-as-errors -Xcc -Werror
+	for procs in $(STRESS_PROCS); do \
+	    echo "-- CSP_MAXPROCS=$$procs"; \
+	    CSP_STRESS=1 CSP_MAXPROCS=$$procs swift test --skip-build -c release --scratch-path .build-release \
+	        -Xswiftc -warnings-as-errors -Xcc -Werror --filter CSPStressTests; \
+	done
+
+.PHONY: fatal
+fatal: ## Runs the programs that must die, and checks what they say.
+	swift test --filter CSPFatalTests
+
+.PHONY: checks
+checks: ## Runs all tests with the runtime's invariants asserted (trait InternalChecks).
+	swift test --traits InternalChecks --scratch-path .build-checks -Xswiftc -warnings-as-errors -Xcc -Werror
+
+.PHONY: tsan
+tsan: ## Runs all tests under ThreadSanitizer.
+	swift test --sanitize=thread --scratch-path .build-tsan
+
+.PHONY: asan
+asan: ## Runs all tests under AddressSanitizer.
+	swift test --sanitize=address --scratch-path .build-asan
+
+.PHONY: examples
+examples: ## Builds and tests the Examples package.
+	swift test --package-path Examples
+
+.PHONY: bench
+bench: ## Measures and prints the table of speeds.
+	swift run --package-path Benchmarks -c release
+
+.PHONY: bench-smoke
+bench-smoke: ## Builds the Benchmarks package and runs it very briefly; times mean nothing here.
+	swift build --package-path Benchmarks -c release
+
+.PHONY: consumer
+consumer: ## Depends on this package from new ones, as a user would: by path, revision and version, and linked statically.
+	Scripts/consumer-package
+
+.PHONY: tour
+tour: ## Runs the tour.
+	swift run tour
+
+.PHONY: aarch64
+aarch64: ## Tests the stack switch alone, natively and for AArch64 under qemu.
+	Scripts/test-aarch64
+
+.PHONY: docs
+docs: ## Builds the reference documentation into .build-docs/html.
+	Scripts/build-docs .build-docs
+
+.PHONY: ci
+ci: ## Runs everything that CI runs.
+	.ci/run
+
+.PHONY: clean
+clean: ## Removes all build products.
+	rm -rf .build .build-* Examples/.build Benchmarks/.build

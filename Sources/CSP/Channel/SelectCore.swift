@@ -1,0 +1,225 @@
+import CCSP
+import Synchronization
+
+// Select once no case was ready at first sight: all locks at once, then choose, fall back to the default, or wait.
+//
+// Locks: the heap of this processor's timers first, if a case is `After`; then each channel once, by address.
+// While they are held nothing can become ready, no timer fires, and the waiters are queued on all channels; so whoever later completes
+// one of them finds a Selection that is complete, and the first to claim it wins.
+
+/// The locks of one select. Lives on the selecting stack.
+@usableFromInline
+@safe
+struct SelectLocks {
+    /// Distinct, by address.
+    private let channels: UnsafeMutableBufferPointer<ChannelRef>
+    private let heap: LockWord?
+
+    // SAFETY: (whole type) the array is the selecting stack's. The goroutine can run again, and its stack be gone, as soon as the last lock is free:
+    // until then it cannot withdraw its other waiters.
+    init(
+        _ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ room: UnsafeMutableBufferPointer<ChannelRef>,
+        heap: LockWord?
+    ) {
+        var count = 0
+        for index in entries.indices {
+            guard let channel = unsafe entries[index].channel else { continue }
+            unsafe room.initializeElement(at: count, to: channel)
+            count += 1
+        }
+        var all = unsafe UnsafeMutableBufferPointer(rebasing: room[..<count])
+        unsafe all.sort { unsafe $0.pointer < $1.pointer }
+        var distinct = 0
+        for index in 0..<count where unsafe index == 0 || all[index] != all[distinct - 1] {
+            unsafe all[distinct] = unsafe all[index]
+            distinct += 1
+        }
+        unsafe channels = unsafe UnsafeMutableBufferPointer(rebasing: all[..<distinct])
+        self.heap = heap
+    }
+
+    func lockAll() {
+        heap?.lock()
+        for index in unsafe channels.indices { unsafe channels[index].lock() }
+    }
+
+    /// Reads nothing of its memory after the last lock is released, except what it has copied.
+    func unlockAll(except kept: ChannelRef? = nil) {
+        // The heap last: it is in this struct, and a timer may complete the select only then.
+        for index in unsafe 0..<channels.count where unsafe channels[index] != kept { unsafe channels[index].unlock() }
+        heap?.unlock()
+    }
+}
+
+/// Completes one of the cases and returns its place. `attempt` tries one with its channel's lock held, which it releases.
+@usableFromInline
+func _selectBlocking(
+    _ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ attempt: (Int) -> Bool
+) -> Int {
+    var after: Int?
+    var byDefault: Int?
+    // SAFETY: (whole function) the entries and the waiters are this stack's, and stay until the select is over.
+    for index in entries.indices {
+        switch unsafe entries[index].kind {
+        case .after:
+            // Of several, the one that is due first; the earlier one on a tie.
+            if let other = after, unsafe entries[other].nanoseconds <= entries[index].nanoseconds { continue }
+            after = index
+        case .byDefault: byDefault = byDefault ?? index
+        case .receive, .send, .never: break
+        }
+    }
+    let processor = ProcessorRef.forTimers()
+    return unsafe withUnsafeTemporaryAllocation(of: ChannelRef.self, capacity: entries.count) { room in
+        let locks = unsafe SelectLocks(entries, room, heap: after == nil ? nil : processor.cell.timers.lock.handle)
+        while true {
+            locks.lockAll()
+            if let chosen = unsafe chooseReady(entries) {
+                unsafe locks.unlockAll(except: entries[chosen].channel)
+                if attempt(chosen) { return chosen }
+                // Only waiters of selects that were over: gone now.
+                continue
+            }
+            if let byDefault {
+                locks.unlockAll()
+                return byDefault
+            }
+            let wait = unsafe SelectWait(entries: entries, after: after, processor: processor)
+            return wait.run(releasing: locks)
+        }
+    }
+}
+
+/// One of the ready cases, uniformly; all locks are held.
+private func chooseReady(_ entries: UnsafeMutableBufferPointer<_SelectEntry>) -> Int? {
+    var chosen: Int?
+    var ready = 0
+    // SAFETY: the channels are locked.
+    for index in entries.indices {
+        guard let channel = unsafe entries[index].channel else { continue }
+        guard unsafe entries[index].kind == .receive ? channel.canReceive : channel.canSend else { continue }
+        ready += 1
+        // The k-th replaces the choice with probability 1/k: each is as likely in the end.
+        if ready == 1 || randomNumber(below: ready) == 0 { chosen = index }
+    }
+    return chosen
+}
+
+/// The wait of a select, from queueing to withdrawal.
+@safe
+private struct SelectWait {
+    let entries: UnsafeMutableBufferPointer<_SelectEntry>
+    let after: Int?
+    let processor: ProcessorRef
+
+    /// What a timer needs to complete the select.
+    @safe
+    private struct Alarm: ~Copyable {
+        let selection: UnsafeMutablePointer<Selection>
+        let index: Int
+        let party: Party
+    }
+
+    /// With all locks held. Returns the winner's place.
+    func run(releasing locks: SelectLocks) -> Int {
+        let party = Party.caller()
+        var selection = Selection()
+        // SAFETY: (whole function) all of it is this stack's, and off every list and heap before it goes.
+        return unsafe withUnsafeMutablePointer(to: &selection) { selection in
+            unsafe withUnsafeTemporaryAllocation(of: Waiter.self, capacity: entries.count) { waiters in
+                let deadline = after.map { unsafe Clock.deadline(after: entries[$0].nanoseconds) } ?? .max
+                var alarm = unsafe Alarm(selection: selection, index: after ?? 0, party: party)
+                return unsafe withUnsafeMutablePointer(to: &alarm) { alarm in
+                    var node = unsafe TimerNode(object: alarm) { raw in
+                        let alarm = unsafe raw.assumingMemoryBound(to: Alarm.self)
+                        if unsafe alarm.pointee.selection.pointee.claim(alarm.pointee.index) {
+                            let party = unsafe alarm.pointee.party
+                            party.ready()
+                        }
+                        return 0
+                    }
+                    return unsafe withUnsafeMutablePointer(to: &node) { node in
+                        unsafe enqueue(waiters, party, selection)
+                        if after != nil { unsafe TimerNode.armLocked(node, at: deadline, on: processor) }
+                        block(party, locks, deadline)
+                        let winner = unsafe selection.pointee.winner.load(ordering: .acquiring)
+                        if after != nil { _ = unsafe TimerNode.disarm(node) }
+                        unsafe withdraw(waiters, except: winner)
+                        if unsafe entries[winner].kind == .send, unsafe !waiters[winner].succeeded {
+                            fatalSendOnClosed()
+                        }
+                        return winner
+                    }
+                }
+            }
+        }
+    }
+
+    private func block(_ party: Party, _ locks: SelectLocks, _ deadline: Int64) {
+        if case .thread(let thread) = party {
+            locks.unlockAll()
+            if after != nil { unsafe SchedulerCore.shared.timerSubmitted(deadline) }
+            thread.wait()
+        } else {
+            let isHopeless = unsafe after == nil && entries.allSatisfy { $0.kind == .never }
+            party.block(isHopeless ? .selectNoCases : .select, releasing: .selection(locks))
+        }
+    }
+
+    private func enqueue(
+        _ waiters: UnsafeMutableBufferPointer<Waiter>, _ party: Party, _ selection: UnsafeMutablePointer<Selection>
+    ) {
+        for index in unsafe entries.indices {
+            // SAFETY: the channels are locked.
+            let waiter = unsafe waiters.baseAddress! + index
+            unsafe waiter.initialize(to: Waiter(party: party))
+            unsafe waiter.pointee.selection = unsafe selection
+            unsafe waiter.pointee.caseIndex = index
+            unsafe waiter.pointee.slot = entries[index].slot
+            guard let channel = unsafe entries[index].channel else { continue }
+            unsafe channel.enqueue(waiter, entries[index].kind == .send ? .send : .receive)
+        }
+    }
+
+    /// Whoever dropped a waiter of ours did so under its channel's lock: with that lock we know that it is done with it.
+    private func withdraw(_ waiters: UnsafeMutableBufferPointer<Waiter>, except winner: Int) {
+        for index in unsafe entries.indices where index != winner {
+            guard let channel = unsafe entries[index].channel else { continue }
+            channel.lock()
+            // SAFETY: under the lock.
+            let waiter = unsafe waiters.baseAddress! + index
+            if unsafe waiter.pointee.isQueued {
+                if unsafe entries[index].kind == .send {
+                    unsafe channel.core.senders.remove(waiter)
+                } else {
+                    unsafe channel.core.receivers.remove(waiter)
+                }
+            }
+            channel.unlock()
+        }
+    }
+}
+
+extension ChannelRef {
+    // With the lock held; a waiter may turn out to be a select's that is over.
+    fileprivate var canReceive: Bool { core.count > 0 || !core.senders.isEmpty || core.isClosed }
+    fileprivate var canSend: Bool { core.count < core.capacity || !core.receivers.isEmpty || core.isClosed }
+}
+
+/// Uniform in 0..<bound.
+func randomNumber(below bound: Int) -> Int {
+    let bits: UInt64
+    if let goroutine = GoroutineRef.current {
+        bits = goroutine.cell.worker!.cell.processor!.nextRandom()
+    } else {
+        // SAFETY: the record is this thread's own.
+        let record = unsafe csp_current_thread_record()!
+        // A Weyl sequence, mixed: SplitMix64.
+        unsafe record.pointee.random &+= 0x9E37_79B9_7F4A_7C15
+        var z = unsafe record.pointee.random
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        bits = z ^ (z >> 31)
+    }
+    return Int(bits.multipliedFullWidth(by: UInt64(bound)).high)
+}

@@ -1,0 +1,91 @@
+import Synchronization
+
+/// Waits until a number of goroutines are done (Go's `sync.WaitGroup`).
+///
+/// What happens before a `done` happens before the return of the `wait` that it lets go on.
+@safe
+public final class WaitGroup: Sendable {
+    // The counter in the upper half, the number of parked waiters in the lower: one addition sees both.
+    // Waiters join under the lock, by a compare-exchange that fails when the counter has reached zero; whoever brings it to zero
+    // with waiters takes them all under the lock. So nobody parks who is not seen by the addition that reaches zero.
+    private let state = Atomic<Int64>(0)
+    private let lock: LockWord
+    // Guarded by the lock.
+    nonisolated(unsafe) private let waiters: UnsafeMutablePointer<WaitList>
+
+    /// The counter is zero.
+    public init() {
+        // SAFETY: memory of our own, released in deinit. Zero is the free state of a lock.
+        let word = UnsafeMutablePointer<Atomic<UInt32>>.allocate(capacity: 1)
+        unsafe word.initialize(to: Atomic(0))
+        lock = unsafe LockWord(word)
+        unsafe waiters = .allocate(capacity: 1)
+        unsafe waiters.initialize(to: WaitList())
+    }
+
+    deinit {
+        unsafe lock.word.deallocate()
+        unsafe waiters.deallocate()
+    }
+
+    /// Adds `delta`, which may be negative. At zero everybody who waits goes on; below zero it traps.
+    public func add(_ delta: Int = 1) {
+        let now = state.add(Int64(delta) << 32, ordering: .acquiringAndReleasing).newValue
+        if now >> 32 < 0 { fatal("panic: sync: negative WaitGroup counter") }
+        if now >> 32 == 0, now != 0 { releaseWaiters() }
+    }
+
+    /// One is done: `add(-1)`.
+    public func done() { add(-1) }
+
+    /// Waits until the counter is zero. Blocks the calling goroutine or thread.
+    @available(*, noasync)
+    public func wait() {
+        if state.load(ordering: .acquiring) >> 32 == 0 { return }
+        lock.lock()
+        guard join() else { return lock.unlock() }
+        unsafe Party.wait(.waitGroup, releasing: lock) { waiter in
+            // SAFETY: under the lock.
+            unsafe waiters.pointee.append(waiter)
+        }
+    }
+
+    /// Runs `body` in a goroutine and counts it: `add()`, `go`, and `done` when it returns.
+    public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: sending @escaping () -> Void) {
+        add()
+        CSP.go(name, stackSize: stackSize) {
+            body()
+            self.done()
+        }
+    }
+
+    /// Under the lock: counts one more waiter, unless the counter is zero.
+    private func join() -> Bool {
+        var now = state.load(ordering: .acquiring)
+        while now >> 32 != 0 {
+            let (exchanged, original) = state.compareExchange(
+                expected: now, desired: now + 1, ordering: .acquiringAndReleasing)
+            if exchanged { return true }
+            now = original
+        }
+        return false
+    }
+
+    @inline(never)
+    private func releaseWaiters() {
+        lock.lock()
+        var released = WaitList()
+        var count: Int64 = 0
+        // SAFETY: under the lock; a released waiter stays parked until it is made ready.
+        while let waiter = unsafe waiters.pointee.takeFirst() {
+            unsafe released.append(waiter)
+            count += 1
+        }
+        state.subtract(count, ordering: .acquiringAndReleasing)
+        lock.unlock()
+        while let waiter = unsafe released.takeFirst() {
+            let party = unsafe waiter.pointee.party
+            party.ready()
+        }
+    }
+}

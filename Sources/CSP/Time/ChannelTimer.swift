@@ -1,0 +1,73 @@
+import CCSP
+
+/// A timer that sends the time on a channel, which owns it: once nobody has the channel, the timer is off.
+///
+/// It stays with the heap that it was first put into, whose lock also makes stop and reset one step each.
+@usableFromInline
+@safe
+struct ChannelTimer: ~Copyable {
+    private var node: TimerNode
+    // Guarded by the heap's lock.
+    /// Nanoseconds between ticks; 0 for a single shot.
+    private var period: Int64
+    // Written once.
+    private let channel: Unmanaged<Channel<Time.Instant>>
+
+    typealias Pointer = UnsafeMutablePointer<ChannelTimer>
+
+    private init(object: Pointer, period: Int64, channel: Channel<Time.Instant>) {
+        unsafe node = TimerNode(object: object) { object in
+            unsafe object.assumingMemoryBound(to: ChannelTimer.self).pointee.fire()
+        }
+        self.period = period
+        unsafe self.channel = .passUnretained(channel)
+    }
+
+    /// A new channel with a timer that is running.
+    static func channel(deadline: Int64, period: Int64) -> Channel<Time.Instant> {
+        let channel = Channel<Time.Instant>(capacity: 1)
+        // SAFETY: memory of our own, until `destroy`.
+        let timer = Pointer.allocate(capacity: 1)
+        unsafe timer.initialize(to: ChannelTimer(object: timer, period: period, channel: channel))
+        unsafe channel.core.core.timer = unsafe timer
+        let processor = ProcessorRef.forTimers()
+        processor.cell.timers.lock.lock()
+        unsafe TimerNode.armLocked(&timer.pointee.node, at: deadline, on: processor)
+        processor.cell.timers.lock.unlock()
+        unsafe SchedulerCore.shared.timerSubmitted(deadline)
+        return channel
+    }
+
+    /// By the channel's deinit.
+    static func destroy(_ timer: Pointer) {
+        // SAFETY: once disarmed it does not fire, and nobody else knows it.
+        _ = unsafe TimerNode.disarm(&timer.pointee.node)
+        unsafe timer.deinitialize(count: 1)
+        unsafe timer.deallocate()
+    }
+
+    /// Under the heap's lock; a value that nobody has taken yet stands for this one too.
+    private func fire() -> Int64 {
+        // SAFETY: the channel's deinit waits for this lock before it frees the channel.
+        _ = unsafe channel._withUnsafeGuaranteedRef { $0.trySend(ContinuousClock.now) }
+        guard period > 0 else { return 0 }
+        let late = max(0, csp_now() - node.deadline)
+        return node.deadline + period * (1 + late / period)
+    }
+
+    /// Stops the timer, takes back a value that nobody has received, and starts it again if there is a `deadline`.
+    /// True when it was running or had such a value.
+    static func set(_ timer: Pointer, to deadline: Int64?, period: Int64 = 0) -> Bool {
+        let wasActive = unsafe TimerNode.withHeap(of: &timer.pointee.node) { processor in
+            var wasActive = unsafe processor!.cell.timers.remove(&timer.pointee.node)
+            unsafe timer.pointee.channel._withUnsafeGuaranteedRef {
+                if case .value = $0.tryReceive() { wasActive = true }
+            }
+            unsafe timer.pointee.period = period
+            if let deadline { unsafe TimerNode.armLocked(&timer.pointee.node, at: deadline, on: processor!) }
+            return wasActive
+        }
+        if let deadline { unsafe SchedulerCore.shared.timerSubmitted(deadline) }
+        return wasActive
+    }
+}

@@ -1,0 +1,47 @@
+import CCSP
+
+/// A timer that starts a goroutine. While it is armed its heap owns a reference, so that it runs even if everybody has
+/// forgotten it, as Go's AfterFunc does.
+@safe
+final class FunctionTimer: @unchecked Sendable {
+    private let body: () -> Void
+    // SAFETY: memory of our own; nobody has the object when it goes, so the node is off its heap.
+    private let node: UnsafeMutablePointer<TimerNode>
+
+    init(_ deadline: Int64, _ body: sending @escaping () -> Void) {
+        self.body = body
+        unsafe node = .allocate(capacity: 1)
+        unsafe node.initialize(
+            to: TimerNode(object: Unmanaged.passUnretained(self).toOpaque()) { object in
+                // Releases what the user's closure holds in that goroutine, not under the heap's lock.
+                let timer = unsafe Unmanaged<FunctionTimer>.fromOpaque(object).takeRetainedValue()
+                go { timer.body() }
+                return 0
+            })
+        _ = unsafe Unmanaged.passRetained(self)
+        let processor = ProcessorRef.forTimers()
+        processor.cell.timers.lock.lock()
+        unsafe TimerNode.armLocked(node, at: deadline, on: processor)
+        processor.cell.timers.lock.unlock()
+        unsafe SchedulerCore.shared.timerSubmitted(deadline)
+    }
+
+    deinit {
+        unsafe node.deinitialize(count: 1)
+        unsafe node.deallocate()
+    }
+
+    /// Stops it and starts it again if there is a `deadline`. True when it was running.
+    func set(to deadline: Int64?) -> Bool {
+        let wasArmed = unsafe TimerNode.withHeap(of: node) { processor in
+            let wasArmed = unsafe processor!.cell.timers.remove(node)
+            if let deadline { unsafe TimerNode.armLocked(node, at: deadline, on: processor!) }
+            return wasArmed
+        }
+        // The heap's reference.
+        if deadline != nil, !wasArmed { _ = unsafe Unmanaged.passRetained(self) }
+        if deadline == nil, wasArmed { unsafe Unmanaged.passUnretained(self).release() }
+        if let deadline { unsafe SchedulerCore.shared.timerSubmitted(deadline) }
+        return wasArmed
+    }
+}
