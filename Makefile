@@ -21,8 +21,7 @@ format: ## Formats every Swift file in place.
 
 .PHONY: lint
 lint: ## Checks the format, and that each unsafe step says why it is safe.
-	swift format lint --strict --parallel $(SWIFT_FILES)
-	Scripts/check-safety-comments --self-test
+	@swift format lint --strict --parallel $(SWIFT_FILES)
 	Scripts/check-safety-comments
 
 .PHONY: warnings
@@ -54,14 +53,6 @@ fatal: ## Runs the programs that must die, and checks what they say.
 checks: ## Runs all tests with the runtime's invariants asserted (trait InternalChecks).
 	swift test --traits InternalChecks --scratch-path .build-checks -Xswiftc -warnings-as-errors -Xcc -Werror
 
-.PHONY: tsan
-tsan: ## Runs all tests under ThreadSanitizer.
-	swift test --sanitize=thread --scratch-path .build-tsan
-
-.PHONY: asan
-asan: ## Runs all tests under AddressSanitizer.
-	swift test --sanitize=address --scratch-path .build-asan
-
 .PHONY: examples
 examples: ## Builds and tests the Examples package.
 	swift test --package-path Examples
@@ -85,10 +76,6 @@ tour: ## Runs the tour.
 .PHONY: aarch64
 aarch64: ## Tests the stack switch alone, natively and for AArch64 under qemu.
 	Scripts/test-aarch64
-
-.PHONY: docs
-docs: ## Builds the reference documentation into .build-docs/html.
-	Scripts/build-docs .build-docs
 
 .PHONY: ci
 ci: ## Runs everything that CI runs.

@@ -80,15 +80,4 @@ import Testing
             #expect(wrong.load() == 0)
         }
     }
-
-    @Test func aGoroutineIsNoSwiftTask() async {
-        let hasTask = await withCheckedContinuation { continuation in
-            go {
-                Goroutine.yield()
-                let hasTask = unsafe withUnsafeCurrentTask { unsafe $0 != nil }
-                continuation.resume(returning: hasTask)
-            }
-        }
-        #expect(!hasTask)
-    }
 }

@@ -1,14 +1,14 @@
 /// A path as the kernel has it: any bytes but zero, not necessarily UTF-8.
-public struct BytePath: Hashable, Sendable {
-    public let bytes: [UInt8]
+package struct BytePath: Hashable, Sendable {
+    package let bytes: [UInt8]
 
     /// - Precondition: `bytes` contains no zero.
-    public init(_ bytes: [UInt8]) {
+    package init(_ bytes: [UInt8]) {
         precondition(!bytes.contains(0), "a path cannot contain a zero byte")
         self.bytes = bytes
     }
 
-    public init(_ string: String) {
+    package init(_ string: String) {
         self.init(Array(string.utf8))
     }
 
@@ -20,7 +20,7 @@ public struct BytePath: Hashable, Sendable {
 
 extension BytePath: CustomStringConvertible {
     /// For messages: what would move the cursor about is shown as an escape, what is not UTF-8 as U+FFFD.
-    public var description: String {
+    package var description: String {
         var text = ""
         for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
             switch scalar {

@@ -13,20 +13,20 @@ import CSP
 ///
 /// Stopping goes one way: the collector alone decides that it is over (an error, an interrupt, the end) and closes `stop`,
 /// which everyone upstream selects on. It returns when all of them have ended.
-public struct Checksum {
-    public struct Options: Sendable {
+package struct Checksum {
+    package struct Options: Sendable {
         /// How many files are hashed at once.
-        public var jobs: Int
+        package var jobs: Int
         /// Goes on behind a file that cannot be read.
-        public var keepsGoing: Bool
+        package var keepsGoing: Bool
 
-        public init(jobs: Int = Scheduler.maxProcs, keepsGoing: Bool = false) {
+        package init(jobs: Int = Scheduler.maxProcs, keepsGoing: Bool = false) {
             self.jobs = jobs
             self.keepsGoing = keepsGoing
         }
     }
 
-    public enum Ending: Equatable, Sendable {
+    package enum Ending: Equatable, Sendable {
         /// All files were hashed, but for this many that could not be read.
         case finished(failures: Int)
         /// A file or directory could not be read, and it was not to keep going.
@@ -38,7 +38,7 @@ public struct Checksum {
     private let root: BytePath
     private let options: Options
 
-    public init(_ root: BytePath, options: Options = Options()) {
+    package init(_ root: BytePath, options: Options = Options()) {
         precondition(options.jobs > 0, "at least one job is needed")
         self.root = root
         self.options = options
@@ -46,7 +46,7 @@ public struct Checksum {
 
     /// Blocks the calling goroutine or thread until the sums are written, or until a sum could not be written, for which it
     /// throws, or `interrupt` is closed. No goroutine that it started is left when it returns.
-    public func run(console: Console = Console(), interrupt: Channel<Never>) throws(SystemError) -> Ending {
+    package func run(console: Console = Console(), interrupt: Channel<Never>) throws(SystemError) -> Ending {
         let progress = Progress()
         let stop = Channel<Never>()
         let queue = Channel<Ticket>(capacity: options.jobs)

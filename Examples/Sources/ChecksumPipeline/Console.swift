@@ -1,7 +1,7 @@
 /// All that the user sees: the sums, the messages, and the progress bar.
 ///
 /// One goroutine owns it, so no two lines ever mix. A line is written whole or, if the write fails, the failure is thrown.
-public final class Console {
+package final class Console {
     private let sums: Int32
     private let messages: Int32
     private let sumsAreOnTerminal: Bool
@@ -16,7 +16,7 @@ public final class Console {
     private static let pendingLimit = 1 << 16
 
     /// Takes two open file descriptors, which it does not close. There is a bar if `messages` is a terminal.
-    public init(sums: Int32 = 1, messages: Int32 = 2) {
+    package init(sums: Int32 = 1, messages: Int32 = 2) {
         self.sums = sums
         self.messages = messages
         sumsAreOnTerminal = terminalWidth(sums) != nil
@@ -46,7 +46,7 @@ public final class Console {
     }
 
     /// A line for stderr. Flush first, so that it comes after the sums of the files before it.
-    public func report(_ message: String) {
+    package func report(_ message: String) {
         eraseBar()
         // With stderr gone there is nobody to tell; the exit status still does.
         try? writeAll(Array("checksum: \(message)\n".utf8), to: messages)

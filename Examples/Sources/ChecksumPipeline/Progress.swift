@@ -14,7 +14,9 @@ final class Progress: Sendable {
         for step in TreeWalk(root) {
             if isClosed(stop) { return }
             // A file that vanishes or cannot be read is for the hashers to report.
-            guard case .file(let file) = step, let status = try? status(of: file.name, in: file.directory) else { continue }
+            guard case .file(let file) = step, let status = try? status(of: file.name, in: file.directory) else {
+                continue
+            }
             filesFound.add(1)
             bytesFound.add(status.size)
         }
@@ -46,7 +48,8 @@ struct ProgressSnapshot {
     func line(width: Int) -> String {
         let rate = "\(Self.size(bytesPerSecond))/s"
         guard isCounted else {
-            let text = " counting: \(filesFound) files, \(Self.size(bytesFound)); hashed \(Self.size(bytesHashed)), \(rate)"
+            let text =
+                " counting: \(filesFound) files, \(Self.size(bytesFound)); hashed \(Self.size(bytesHashed)), \(rate)"
             return String(text.dropFirst().prefix(width))
         }
         let percent = "\(Int(fraction * 100))%"

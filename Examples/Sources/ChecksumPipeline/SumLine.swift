@@ -2,8 +2,8 @@
 ///
 /// The format is GNU's: the digest, two spaces, the name. A name with a backslash, a newline or a carriage return in it
 /// has these escaped, and its line starts with a backslash to say so.
-public enum SumLine {
-    public static func bytes(digest: some Sequence<UInt8>, path: BytePath) -> [UInt8] {
+package enum SumLine {
+    package static func bytes(digest: some Sequence<UInt8>, path: BytePath) -> [UInt8] {
         var line: [UInt8] = []
         line.reserveCapacity(path.bytes.count + 70)
         let escaped = path.bytes.contains { escape(for: $0) != nil }

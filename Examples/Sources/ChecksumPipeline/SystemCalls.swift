@@ -11,15 +11,15 @@
 // - a goroutine has 256 KiB of stack, so large buffers are on the heap.
 
 /// Why a system call failed.
-public struct SystemError: Error, Equatable, CustomStringConvertible {
+package struct SystemError: Error, Equatable, CustomStringConvertible {
     /// As in errno; 0 for `notRegular`, which is our own verdict and no call's.
-    public let code: Int32
+    package let code: Int32
 
-    public init(code: Int32) { self.code = code }
+    package init(code: Int32) { self.code = code }
 
-    public static let notRegular = SystemError(code: 0)
+    package static let notRegular = SystemError(code: 0)
 
-    public var description: String {
+    package var description: String {
         if self == .notRegular { return "Neither a regular file nor a directory" }
         // SAFETY: strerror never returns null; glibc's buffer is the thread's own, and is copied before anything else.
         return unsafe String(cString: strerror(code))
@@ -165,7 +165,9 @@ final class Directory: Sendable {
             }
             // SAFETY: valid until the next readdir; the name ends with a zero, and is copied.
             let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-                unsafe Array(UnsafeRawBufferPointer(start: $0, count: strlen(UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))))
+                unsafe Array(
+                    UnsafeRawBufferPointer(
+                        start: $0, count: strlen(UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))))
             }
             if name == [dot] || name == [dot, dot] { continue }
             // SAFETY: as above.
@@ -190,7 +192,7 @@ extension FileKind {
 }
 
 /// Lets this process have as many files open as it may: one directory stays open for each level of a tree.
-public func raiseOpenFileLimit() {
+package func raiseOpenFileLimit() {
     var limit = rlimit()
     #if canImport(Musl)
         let resource = RLIMIT_NOFILE
@@ -219,7 +221,7 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32) throws(SystemError) {
                     unsafe write(descriptor, $0.baseAddress! + written, bytes.count - written)
                 }
             }
-        } catch where error.code == EAGAIN {
+        } catch  where error.code == EAGAIN {
             // Whoever shares this pipe or terminal has made it non-blocking: wait until it takes more.
             var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
             // SAFETY: one structure, which lives through the call.
@@ -229,7 +231,7 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32) throws(SystemError) {
 }
 
 /// The width of the terminal in columns; nil when `descriptor` is no terminal, or one that cannot move its cursor.
-public func terminalWidth(_ descriptor: Int32) -> Int? {
+package func terminalWidth(_ descriptor: Int32) -> Int? {
     guard isatty(descriptor) == 1 else { return nil }
     // SAFETY: getenv returns a C string or null, and nothing in this program changes the environment.
     if let terminal = unsafe getenv("TERM"), unsafe strcmp(terminal, "dumb") == 0 { return nil }
@@ -240,6 +242,6 @@ public func terminalWidth(_ descriptor: Int32) -> Int? {
 }
 
 /// Makes a write to a pipe that nobody reads fail with an error, which is reported, instead of ending the process.
-public func ignoreBrokenPipes() {
+package func ignoreBrokenPipes() {
     _ = signal(SIGPIPE, SIG_IGN)
 }

@@ -92,9 +92,9 @@ struct FoundFile: Sendable {
 }
 
 /// A file or directory that could not be read, and why.
-public struct FileFailure: Error, Equatable, CustomStringConvertible {
-    public let path: BytePath
-    public let error: SystemError
+package struct FileFailure: Error, Equatable, CustomStringConvertible {
+    package let path: BytePath
+    package let error: SystemError
 
-    public var description: String { "\(path): \(error)" }
+    package var description: String { "\(path): \(error)" }
 }

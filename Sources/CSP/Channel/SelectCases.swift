@@ -24,7 +24,6 @@ public struct Receive<Element: ~Copyable, Output, Failure: Error>: ~Copyable, Se
     }
 
     /// See `SelectCase`.
-    /// See `SelectCase`.
     @inlinable @inline(__always) public static var _count: Int { 1 }
     /// See `SelectCase`.
     @inlinable @inline(__always) public static var _defaultIndex: Int { -1 }
@@ -90,7 +89,6 @@ public struct Send<Element: ~Copyable, Output, Failure: Error>: ~Copyable, Selec
     }
 
     /// See `SelectCase`.
-    /// See `SelectCase`.
     @inlinable @inline(__always) public static var _count: Int { 1 }
     /// See `SelectCase`.
     @inlinable @inline(__always) public static var _defaultIndex: Int { -1 }
@@ -140,7 +138,6 @@ public struct After<Output, Failure: Error>: ~Copyable, SelectCase {
     }
 
     /// See `SelectCase`.
-    /// See `SelectCase`.
     @inlinable @inline(__always) public static var _count: Int { 1 }
     /// See `SelectCase`.
     @inlinable @inline(__always) public static var _defaultIndex: Int { -1 }
@@ -167,7 +164,6 @@ public struct Default<Output, Failure: Error>: ~Copyable, SelectCase {
     @inlinable @inline(__always)
     public init(_ body: @escaping () throws(Failure) -> Output) { self.body = body }
 
-    /// See `SelectCase`.
     /// See `SelectCase`.
     @inlinable @inline(__always) public static var _count: Int { 1 }
     /// See `SelectCase`.
