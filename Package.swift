@@ -21,11 +21,11 @@ let package = Package(
             swiftSettings: strict + [.define("INTERNAL_CHECKS", .when(traits: ["InternalChecks"]))]),
         .executableTarget(name: "tour", dependencies: ["CSP"], swiftSettings: strict),
         .testTarget(name: "CSPTests", dependencies: ["CSP"], swiftSettings: strict),
-        .testTarget(name: "CSPStressTests", dependencies: ["CSP"], swiftSettings: strict),
-        // Programs that must die, one case per command-line argument; CSPFatalTests runs them.
+        .testTarget(name: "CSPStressTests", dependencies: ["CSP", "test-programs"], swiftSettings: strict),
+        // One program with many faces, chosen by its argument: those that must die, and those that need a process to themselves.
         .executableTarget(
-            name: "fatal-cases", dependencies: ["CSP"], path: "Tests/FatalCases", swiftSettings: strict),
-        .testTarget(name: "CSPFatalTests", dependencies: ["fatal-cases"], swiftSettings: strict),
+            name: "test-programs", dependencies: ["CSP"], path: "Tests/Programs", swiftSettings: strict),
+        .testTarget(name: "CSPFatalTests", dependencies: ["test-programs"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -55,9 +55,9 @@ struct Interrupt: Sendable {
             interrupt.received.store(number)
             interrupt.channel.close()
             // From now on the signals do what they do to any program, here, where nothing can be interrupted half-way.
-            // SAFETY: SIG_DFL is no function of ours; `signals` lives through the call.
-            unsafe signal(SIGINT, SIG_DFL)
-            unsafe signal(SIGTERM, SIG_DFL)
+            _ = signal(SIGINT, SIG_DFL)
+            _ = signal(SIGTERM, SIG_DFL)
+            // SAFETY: `signals` lives through the call.
             unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
             while true { pause() }
         }

@@ -33,14 +33,14 @@ final class FunctionTimer: @unchecked Sendable {
 
     /// Stops it and starts it again if there is a `deadline`. True when it was running.
     func set(to deadline: Int64?) -> Bool {
+        // The heap's reference, before the timer can fire and give it up.
+        if deadline != nil { _ = unsafe Unmanaged.passRetained(self) }
         let wasArmed = unsafe TimerNode.withHeap(of: node) { processor in
             let wasArmed = unsafe processor!.cell.timers.remove(node)
             if let deadline { unsafe TimerNode.armLocked(node, at: deadline, on: processor!) }
             return wasArmed
         }
-        // The heap's reference.
-        if deadline != nil, !wasArmed { _ = unsafe Unmanaged.passRetained(self) }
-        if deadline == nil, wasArmed { unsafe Unmanaged.passUnretained(self).release() }
+        if wasArmed { unsafe Unmanaged.passUnretained(self).release() }
         if let deadline { unsafe SchedulerCore.shared.timerSubmitted(deadline) }
         return wasArmed
     }

@@ -1,0 +1,75 @@
+import Testing
+
+/// Programs that must die: the first line on stderr, and the goroutine that it happened in.
+@Suite struct FatalTests {
+    @Test(arguments: [
+        ("send-on-closed", "panic: send on closed channel"),
+        ("try-send-on-closed", "panic: send on closed channel"),
+        ("select-send-on-closed", "panic: send on closed channel"),
+        ("closed-under-a-sender", "panic: send on closed channel"),
+        ("close-of-closed", "panic: close of closed channel"),
+        ("negative-wait-group", "panic: sync: negative WaitGroup counter"),
+        ("ticker-of-zero", "panic: non-positive interval for NewTicker"),
+        ("ticker-reset-to-zero", "panic: non-positive interval for Ticker.Reset"),
+        ("negative-capacity", "panic: makechan: size out of range"),
+        ("stack-of-zero", "panic: go: stack size 0 out of range (1 byte to 1 GiB)"),
+        ("no-processors", "panic: Scheduler.maxProcs must be at least 1, not 0"),
+    ])
+    func saysWhatHappened(_ name: String, _ firstLine: String) throws {
+        let ending = try program(name)
+        #expect(ending.bySignal)
+        #expect(ending.errors.split(separator: "\n").first.map(String.init) == firstLine)
+    }
+
+    @Test func namesTheGoroutineOfAPanic() throws {
+        let ending = try program("closed-under-a-sender")
+        #expect(ending.errors.contains("\"sender\" [running]:\ncreated by "))
+    }
+
+    @Test func namesTheGoroutineOfATrap() throws {
+        let ending = try program("trap")
+        #expect(ending.bySignal)
+        #expect(ending.errors.contains("Index out of range"))
+        #expect(ending.errors.contains("\"boom\" [running]:\ncreated by "))
+    }
+
+    @Test func aTrapOutsideNamesNone() throws {
+        let ending = try program("trap-outside")
+        #expect(ending.bySignal)
+        #expect(!ending.errors.contains("[running]"))
+    }
+
+    @Test(arguments: ["auto", "mprotect"])
+    func anOverflowHitsTheGuard(_ stackGuard: String) throws {
+        let ending = try program("stack-overflow", environment: ["CSP_STACK_GUARD": stackGuard])
+        #expect(ending.bySignal)
+        #expect(ending.errors.contains("fatal error: goroutine stack overflow"))
+        #expect(ending.errors.contains("\"deep\" [running]:"))
+    }
+
+    @Test(arguments: ["overlapping-access", "overlapping-access-after-a-park"])
+    func anOverlappingAccessTraps(_ name: String) throws {
+        let ending = try program(name)
+        #expect(ending.bySignal)
+        #expect(ending.errors.contains("overlapping accesses") || ending.errors.contains("Simultaneous accesses"))
+    }
+
+    @Test func mainReturningEndsTheProcess() throws {
+        let ending = try program("main-returns")
+        #expect(!ending.bySignal && ending.status == 0)
+        #expect(ending.output == "main returns\n")
+    }
+
+    @Test(arguments: ["own-handler-before", "own-handler-after", "own-handler-in-a-goroutine"])
+    func aProgramsOwnFaultHandlerStillRuns(_ name: String) throws {
+        let ending = try program(name)
+        #expect(!ending.bySignal && ending.status == 42, "\(ending)")
+    }
+
+    @Test(arguments: ["0", "-1", "many"])
+    func aWrongKnobIsRefused(_ value: String) throws {
+        let ending = try program("uses-the-runtime", environment: ["CSP_MAXPROCS": value])
+        #expect(ending.bySignal)
+        #expect(ending.errors.hasPrefix("fatal error: CSP_MAXPROCS=\(value): expected a whole number from 1\n"))
+    }
+}

@@ -1,0 +1,43 @@
+import Foundation
+import Testing
+
+/// What a test program printed and how it ended.
+struct Ending {
+    let output: String
+    let errors: String
+    let status: Int32
+    let bySignal: Bool
+
+    /// The number behind `name` on a line of the output.
+    func number(_ name: String) throws -> Int {
+        let line = output.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
+        return try #require(line.flatMap { Int($0.dropFirst(name.count + 1)) }, "no \(name) in: \(output)\(errors)")
+    }
+}
+
+/// Runs `test-programs NAME`, which the build puts beside the tests.
+func program(_ name: String, environment: [String: String] = [:]) throws -> Ending {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+        .deletingLastPathComponent().appendingPathComponent("test-programs")
+    process.arguments = [name]
+    process.environment = ProcessInfo.processInfo.environment
+        .merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }.merging(environment) { $1 }
+    // Files take any amount without somebody to read them meanwhile.
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let files = try ["out", "err"].map { name in
+        let file = folder.appendingPathComponent(name)
+        try Data().write(to: file)
+        return file
+    }
+    process.standardOutput = try FileHandle(forWritingTo: files[0])
+    process.standardError = try FileHandle(forWritingTo: files[1])
+    try process.run()
+    process.waitUntilExit()
+    return Ending(
+        output: try String(contentsOf: files[0], encoding: .utf8),
+        errors: try String(contentsOf: files[1], encoding: .utf8),
+        status: process.terminationStatus, bySignal: process.terminationReason == .uncaughtSignal)
+}

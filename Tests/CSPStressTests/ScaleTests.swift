@@ -1,0 +1,29 @@
+import Foundation
+import Testing
+
+/// Many goroutines, each program in a process of its own.
+@Suite struct ScaleTests {
+    @Test func manyGoroutinesParkAndAreWokenByClose() throws {
+        let count = stressing ? 1_000_000 : 100_000
+        let ending = try program("parked-\(count)")
+        #expect(try ending.number("goroutines") >= count)
+        // Far fewer than vm.max_map_count's usual 65530, guards included.
+        #expect(try ending.number("maps") < 5_000)
+        #if !DEBUG
+            let kilobytes = try ending.number("peak-kilobytes")
+            print("\(count) parked goroutines: \(kilobytes) kB at the peak")
+            #expect(kilobytes < 5 * count + 100_000)
+        #endif
+    }
+
+    @Test func aValuePassesThroughAChain() throws {
+        #expect(try program("chain-100000").number("value") == 100_000)
+    }
+
+    @Test func anIdleProcessUsesNoCPU() throws {
+        let ending = try program("idle")
+        print("10,000 parked goroutines, 5 s: \(ending.output.replacing("\n", with: " "))")
+        #expect(try ending.number("cpu-microseconds") < 20_000)
+        #expect(try ending.number("switches") < 50)
+    }
+}

@@ -1,0 +1,53 @@
+import CSP
+import Foundation
+import Testing
+
+/// `CSP_STRESS=1`: at length.
+let stressing = ProcessInfo.processInfo.environment["CSP_STRESS"] == "1"
+
+/// The first round's seed; the failing one is printed with each failure.
+let firstSeed = ProcessInfo.processInfo.environment["CSP_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
+
+/// SplitMix64: the same numbers for the same seed, on any machine.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
+
+/// Runs `body` in a goroutine, `rounds` times with each number of processors. Serial suites only: the number is global.
+func stress(
+    rounds: Int, stressedRounds: Int, sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: @escaping @Sendable (inout SeededGenerator) -> Void
+) {
+    let old = Scheduler.maxProcs
+    defer { Scheduler.maxProcs = old }
+    for procs in [1, 2, 4, 16] {
+        Scheduler.maxProcs = procs
+        for round in 0..<(stressing ? stressedRounds : rounds) {
+            let seed = firstSeed &+ UInt64(round)
+            let finished = DispatchSemaphore(value: 0)
+            go("stress") {
+                var random = SeededGenerator(seed: seed)
+                body(&random)
+                finished.signal()
+            }
+            if finished.wait(timeout: .now() + 120) == .timedOut {
+                Issue.record("hangs with \(procs) processors, CSP_SEED=\(seed)", sourceLocation: sourceLocation)
+                return
+            }
+        }
+    }
+}
+
+/// A yield now and then, so that interleavings differ.
+func maybeYield(_ random: inout SeededGenerator) {
+    if random.next() % 8 == 0 { Goroutine.yield() }
+}

@@ -1,0 +1,113 @@
+import CSP
+
+#if canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+/// Programs that must end with a message, or must not.
+nonisolated(unsafe) let fatalPrograms: [String: () -> Void] = [
+    "send-on-closed": {
+        let channel = Channel<Int>()
+        channel.close()
+        channel.send(1)
+    },
+    "try-send-on-closed": {
+        let channel = Channel<Int>(capacity: 1)
+        channel.close()
+        _ = channel.trySend(1)
+    },
+    "select-send-on-closed": {
+        let channel = Channel<Int>()
+        channel.close()
+        select { Send(1, to: channel) {} }
+    },
+    "closed-under-a-sender": {
+        let channel = Channel<Int>()
+        go("sender") { channel.send(1) }
+        Time.sleep(for: .milliseconds(50))
+        channel.close()
+        Time.sleep(for: .seconds(60))
+    },
+    "close-of-closed": {
+        let channel = Channel<Int>()
+        channel.close()
+        channel.close()
+    },
+    "negative-wait-group": { WaitGroup().done() },
+    "ticker-of-zero": { _ = Time.Ticker(.zero) },
+    "ticker-reset-to-zero": { Time.Ticker(.seconds(1)).reset(.zero) },
+    "negative-capacity": { _ = Channel<Int>(capacity: -1) },
+    "stack-of-zero": { go(stackSize: 0) {} },
+    "no-processors": { Scheduler.maxProcs = 0 },
+    "stack-overflow": { Goroutine.run("deep") { print(depth(1)) } },
+    "trap": { Goroutine.run("boom") { print([1, 2, 3][opaque(3)]) } },
+    "trap-outside": { print([1, 2, 3][opaque(3)]) },
+    "overlapping-access": {
+        Goroutine.run("overlap") {
+            let counter = Counter()
+            counter.change { counter.value += 1 }
+        }
+    },
+    "overlapping-access-after-a-park": {
+        Scheduler.maxProcs = 4
+        Goroutine.run("overlap") {
+            let counter = Counter()
+            counter.change {
+                for _ in 0..<100 { Time.sleep(for: .microseconds(50)) }
+                counter.value += 1
+            }
+        }
+    },
+    "main-returns": {
+        go { while true { Goroutine.yield() } }
+        go { Time.sleep(for: .seconds(3600)) }
+        print("main returns")
+    },
+    "uses-the-runtime": { Goroutine.run { print("alive") } },
+    // The program's own handler for faults that are not ours, set before and after the runtime has started.
+    "own-handler-before": {
+        installHandler()
+        Goroutine.run {}
+        fault()
+    },
+    "own-handler-after": {
+        Goroutine.run {}
+        installHandler()
+        fault()
+    },
+    "own-handler-in-a-goroutine": {
+        installHandler()
+        Goroutine.run { fault() }
+    },
+]
+
+private final class Counter {
+    var value = 0
+
+    func change(_ meanwhile: () -> Void) {
+        func modify(_ value: inout Int) {
+            meanwhile()
+            value += 1
+        }
+        modify(&value)
+    }
+}
+
+@inline(never)
+private func depth(_ n: Int) -> Int { n == 0 ? 0 : depth(opaque(n + 1)) + n }
+
+@inline(never)
+private func opaque<T>(_ value: T) -> T { value }
+
+private func installHandler() {
+    // The handler ends the process in a way that no other path does.
+    _ = signal(SIGSEGV) { _ in _exit(42) }
+}
+
+@inline(never)
+private func fault() {
+    // SAFETY: it is not; that is the point.
+    unsafe UnsafeMutablePointer<Int>(bitPattern: opaque(8))!.pointee = 1
+}

@@ -1,0 +1,76 @@
+import CSP
+
+#if canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+/// Programs that measure themselves and print what they found, as "name value" lines.
+nonisolated(unsafe) let measuringPrograms: [String: () -> Void] = [
+    "parked-100000": { parkAndWake(100_000) },
+    "parked-1000000": { parkAndWake(1_000_000) },
+    "chain-100000": {
+        let first = Channel<Int>()
+        var last = first
+        for _ in 0..<100_000 {
+            let next = Channel<Int>()
+            go { [last] in next <- (<-last)! + 1 }
+            last = next
+        }
+        first <- 0
+        print("value", (<-last)!)
+    },
+    "idle": {
+        let gate = Channel<Never>()
+        for _ in 0..<10_000 { go { gate.receive() } }
+        // Past the time after which everything must have gone to sleep.
+        sleep(1)
+        let before = usage()
+        sleep(5)
+        let after = usage()
+        print("cpu-microseconds", after.microseconds - before.microseconds)
+        print("switches", after.switches - before.switches)
+    },
+]
+
+private func parkAndWake(_ count: Int) {
+    let gate = Channel<Never>()
+    let parked = SharedAtomic(0), finished = WaitGroup()
+    for _ in 0..<count {
+        finished.go {
+            parked.add(1)
+            gate.receive()
+        }
+    }
+    while parked.load() < count { Time.sleep(for: .milliseconds(1)) }
+    print("goroutines", Goroutine.count)
+    gate.close()
+    finished.wait()
+    print("peak-kilobytes", usage().peakKilobytes)
+    print("maps", mapCount())
+}
+
+/// How many memory maps this process has.
+private func mapCount() -> Int {
+    // SAFETY: a file of our own, closed at the end; the buffer lives through each call.
+    guard let file = unsafe fopen("/proc/self/maps", "r") else { return -1 }
+    defer { unsafe fclose(file) }
+    var lines = 0
+    while true {
+        let character = unsafe getc(file)
+        if character == EOF { return lines }
+        if character == 10 { lines += 1 }
+    }
+}
+
+private func usage() -> (microseconds: Int, switches: Int, peakKilobytes: Int) {
+    var usage = rusage()
+    // SAFETY: `usage` lives through the call.
+    _ = unsafe getrusage(RUSAGE_SELF, &usage)
+    let seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec
+    return (
+        seconds * 1_000_000 + Int(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec), usage.ru_nvcsw + usage.ru_nivcsw,
+        usage.ru_maxrss
+    )
+}
