@@ -7,7 +7,7 @@ import CSP
 #endif
 
 /// Programs that must end with a message, or must not.
-nonisolated(unsafe) let fatalPrograms: [String: () -> Void] = [
+let fatalPrograms: [String: @Sendable () -> Void] = [
     "send-on-closed": {
         let channel = Channel<Int>()
         channel.close()

@@ -7,7 +7,7 @@ import CSP
 #endif
 
 /// Programs that measure themselves and print what they found, as "name value" lines.
-nonisolated(unsafe) let measuringPrograms: [String: () -> Void] = [
+let measuringPrograms: [String: @Sendable () -> Void] = [
     "parked-100000": { parkAndWake(100_000) },
     "parked-1000000": { parkAndWake(1_000_000) },
     "chain-100000": {
@@ -67,7 +67,7 @@ private func mapCount() -> Int {
 private func usage() -> (microseconds: Int, switches: Int, peakKilobytes: Int) {
     var usage = rusage()
     // SAFETY: `usage` lives through the call.
-    _ = unsafe getrusage(RUSAGE_SELF, &usage)
+    _ = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     let seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec
     return (
         seconds * 1_000_000 + Int(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec), usage.ru_nvcsw + usage.ru_nivcsw,
