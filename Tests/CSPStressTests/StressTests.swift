@@ -18,8 +18,8 @@ import Testing
                 let filtered = Channel<Int>()
                 finished.go { [numbers] in
                     while let n: Int = select({
-                        Receive(numbers) { $0 }
-                        Receive(quit) { _ in nil }
+                        Receive(numbers) { value -> Int? in value }
+                        Receive(quit) { _ -> Int? in nil }
                     }) {
                         if n % prime != 0, !offer(n, to: filtered, unless: quit) { return }
                     }
