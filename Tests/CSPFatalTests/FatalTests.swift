@@ -29,7 +29,7 @@ import Testing
     @Test func namesTheGoroutineOfATrap() throws {
         let ending = try program("trap")
         #expect(ending.bySignal)
-        #expect(ending.errors.contains("Index out of range"))
+        #expect(ending.errors.contains("stepped on a mine"))
         #expect(ending.errors.contains("\"boom\" [running]:\ncreated by "))
     }
 

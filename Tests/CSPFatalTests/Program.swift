@@ -18,8 +18,10 @@ struct Ending {
 /// Runs `test-programs NAME`, which the build puts beside the tests.
 func program(_ name: String, environment: [String: String] = [:]) throws -> Ending {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-        .deletingLastPathComponent().appendingPathComponent("test-programs")
+    process.executableURL = URL(
+        fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    )
+    .deletingLastPathComponent().appendingPathComponent("test-programs")
     process.arguments = [name]
     process.environment = ProcessInfo.processInfo.environment
         .merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }.merging(environment) { $1 }

@@ -6,7 +6,8 @@ import Testing
 let stressing = ProcessInfo.processInfo.environment["CSP_STRESS"] == "1"
 
 /// The first round's seed; the failing one is printed with each failure.
-let firstSeed = ProcessInfo.processInfo.environment["CSP_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
+let firstSeed =
+    ProcessInfo.processInfo.environment["CSP_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
 
 /// SplitMix64: the same numbers for the same seed, on any machine.
 struct SeededGenerator: RandomNumberGenerator {

@@ -202,7 +202,9 @@ import Testing
                     for _ in 0..<20 {
                         let timer = Time.Timer(.microseconds(Int(random.next() % 100))) { fired.add(1) }
                         Time.sleep(for: .microseconds(Int(random.next() % 100)))
-                        if random.next() % 2 == 0, timer.reset(.microseconds(Int(random.next() % 50))) { maybeYield(&random) }
+                        if random.next() % 2 == 0, timer.reset(.microseconds(Int(random.next() % 50))) {
+                            maybeYield(&random)
+                        }
                         if timer.stop() { stopped.add(1) }
                     }
                 }

@@ -42,21 +42,22 @@ let fatalPrograms: [String: @Sendable () -> Void] = [
     "stack-of-zero": { go(stackSize: 0) {} },
     "no-processors": { Scheduler.maxProcs = 0 },
     "stack-overflow": { Goroutine.run("deep") { print(depth(1)) } },
-    "trap": { Goroutine.run("boom") { print([1, 2, 3][opaque(3)]) } },
-    "trap-outside": { print([1, 2, 3][opaque(3)]) },
+    "trap": { Goroutine.run("boom") { fatalError("stepped on a mine") } },
+    "trap-outside": {
+        Goroutine.run {}
+        fatalError("stepped on a mine")
+    },
     "overlapping-access": {
         Goroutine.run("overlap") {
-            let counter = Counter()
-            counter.change { counter.value += 1 }
+            Counter.shared.change { Counter.shared.value += 1 }
         }
     },
     "overlapping-access-after-a-park": {
         Scheduler.maxProcs = 4
         Goroutine.run("overlap") {
-            let counter = Counter()
-            counter.change {
+            Counter.shared.change {
                 for _ in 0..<100 { Time.sleep(for: .microseconds(50)) }
-                counter.value += 1
+                Counter.shared.value += 1
             }
         }
     },
@@ -83,16 +84,21 @@ let fatalPrograms: [String: @Sendable () -> Void] = [
     },
 ]
 
-private final class Counter {
+private final class Counter: @unchecked Sendable {
     var value = 0
+    // Shared, so that the optimiser cannot prove anything about accesses to it.
+    static let shared = Counter()
 
     func change(_ meanwhile: () -> Void) {
-        func modify(_ value: inout Int) {
-            meanwhile()
-            value += 1
-        }
-        modify(&value)
+        modify(&value, meanwhile)
+        print(value)
     }
+}
+
+@inline(never)
+private func modify(_ value: inout Int, _ meanwhile: () -> Void) {
+    meanwhile()
+    value += 1
 }
 
 @inline(never)

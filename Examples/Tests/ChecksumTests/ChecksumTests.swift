@@ -21,7 +21,12 @@ import Testing
         try tree.add("ümlaut", Data("five".utf8))
         for n in 0..<300 { try tree.add("many/\(n)", Data("\(n)".utf8)) }
         try FileManager.default.createSymbolicLink(atPath: tree.path + "/link", withDestinationPath: "empty")
-        let expected = try run("/bin/sh", ["-c", "LC_ALL=C; export LC_ALL; find \"$1\" -type f -print0 | sort -z | xargs -0 sha256sum", "sh", tree.path])
+        let expected = try run(
+            "/bin/sh",
+            [
+                "-c", "LC_ALL=C; export LC_ALL; find \"$1\" -type f -print0 | sort -z | xargs -0 sha256sum", "sh",
+                tree.path,
+            ])
         for jobs in ["1", "2", "8"] {
             let ours = try run(checksum, [tree.path, "--jobs", jobs])
             #expect(ours.status == 0 && ours.errors.isEmpty, "\(ours.errors)")
@@ -94,8 +99,10 @@ private struct Tree {
 }
 
 /// The program that the build put beside the tests.
-private let checksum = URL(fileURLWithPath: try! FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-    .deletingLastPathComponent().appendingPathComponent("checksum").path
+private let checksum = URL(
+    fileURLWithPath: try! FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+)
+.deletingLastPathComponent().appendingPathComponent("checksum").path
 
 private struct Ending {
     let output: String

@@ -4,6 +4,7 @@
 /// buffered, only while the buffer is full. Waiters are served first in, first out. The k-th receive completes before the
 /// (k + capacity)-th send does; close happens before a receive that returns nil because of it (https://go.dev/ref/mem#chan).
 public final class Channel<Element: ~Copyable>: Sendable {
+    // SAFETY: (whole type) the core and its buffer live as long as the channel; slots outlive the operation.
     @usableFromInline let core: ChannelRef
 
     /// - Parameter capacity: Elements that the buffer holds; negative traps.
@@ -220,6 +221,7 @@ extension Channel: Hashable where Element: ~Copyable {
 /// A value that has left every region the compiler knows of: it was moved through the channel.
 @unsafe @frozen @usableFromInline
 struct UnsafeTransfer<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
+    // SAFETY: (whole type) the core and its buffer live as long as the channel; slots outlive the operation.
     @usableFromInline var value: Value
     @inlinable @inline(__always)
     init(_ value: consuming Value) { unsafe self.value = value }

@@ -9,6 +9,7 @@ public import Synchronization
 @usableFromInline
 @safe
 struct ChannelCore: ~Copyable {
+    // SAFETY: (whole type) the core lives as long as its channel, which the caller keeps.
     /// The lock; while it is free, the channel's readiness and a version (see `Readiness`). Must be first.
     @usableFromInline let lockWord = Atomic<UInt32>(Readiness.sendableBit)
 
@@ -49,6 +50,7 @@ enum Readiness {
 @safe
 @frozen
 struct ChannelRef: Equatable, @unchecked Sendable {
+    // SAFETY: (whole type) the core lives as long as its channel, which the caller keeps.
     @usableFromInline let pointer: UnsafeMutablePointer<ChannelCore>
 
     @inlinable @inline(__always)

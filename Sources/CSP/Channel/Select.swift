@@ -51,6 +51,7 @@ public struct _SelectScan {
 @frozen
 @safe
 public struct _SelectEntry {
+    // SAFETY: (whole type) the case stays in its place for as long as the entries that point into it.
     @usableFromInline
     @frozen
     enum Kind { case receive, send, after, byDefault, never }
@@ -166,6 +167,7 @@ class AnyCaseBox<Output> {
 
 @safe
 private final class CaseBox<C: SelectCase & ~Copyable>: AnyCaseBox<C.Output> where C.Failure == Never {
+    // SAFETY: (whole type) the case stays in its place for as long as the entries that point into it.
     // SAFETY: memory of our own, which others write to only while our owner waits in a select.
     private let pointer: UnsafeMutablePointer<C>
 

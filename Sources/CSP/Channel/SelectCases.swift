@@ -127,6 +127,7 @@ public struct Send<Element: ~Copyable, Output, Failure: Error>: ~Copyable, Selec
 /// Ready when `duration` has passed (Go's `case <-time.After(d)`). Costs one timer while the select waits.
 @frozen
 public struct After<Output, Failure: Error>: ~Copyable, SelectCase {
+    // SAFETY: (whole type) `entries` has room for as many entries as `_count` says.
     @usableFromInline let duration: Duration
     @usableFromInline let body: () throws(Failure) -> Output
 
@@ -158,6 +159,7 @@ public struct After<Output, Failure: Error>: ~Copyable, SelectCase {
 /// Runs when no other case is ready, so that the select never waits.
 @frozen
 public struct Default<Output, Failure: Error>: ~Copyable, SelectCase {
+    // SAFETY: (whole type) `entries` has room for as many entries as `_count` says.
     @usableFromInline let body: () throws(Failure) -> Output
 
     /// - Parameter body: Runs when no other case is ready.

@@ -56,6 +56,7 @@ struct SelectLocks {
 func _selectBlocking(
     _ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ attempt: (Int) -> Bool
 ) -> Int {
+    // SAFETY: the entries and what they point to stay on the selecting stack until the select returns.
     var after: Int?
     var byDefault: Int?
     // SAFETY: (whole function) the entries and the waiters are this stack's, and stay until the select is over.
@@ -70,6 +71,7 @@ func _selectBlocking(
         }
     }
     let processor = ProcessorRef.forTimers()
+    // SAFETY: the entries and what they point to stay on the selecting stack until the select returns.
     return unsafe withUnsafeTemporaryAllocation(of: ChannelRef.self, capacity: entries.count) { room in
         let locks = unsafe SelectLocks(entries, room, heap: after == nil ? nil : processor.cell.timers.lock.handle)
         while true {
@@ -108,6 +110,7 @@ private func chooseReady(_ entries: UnsafeMutableBufferPointer<_SelectEntry>) ->
 /// The wait of a select, from queueing to withdrawal.
 @safe
 private struct SelectWait {
+    // SAFETY: (whole type) the entries and what they point to stay on the selecting stack until the select returns.
     let entries: UnsafeMutableBufferPointer<_SelectEntry>
     let after: Int?
     let processor: ProcessorRef

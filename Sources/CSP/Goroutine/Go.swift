@@ -13,6 +13,7 @@ import CCSP
 /// - Complexity: O(1); no allocation beyond the closure's own.
 @inline(never)
 public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: sending @escaping () -> Void) {
+    // SAFETY: the runtime is immortal; what is handed over is not used by the sender again.
     var stackClass = StackArena.defaultShift - StackArena.smallestShift
     if let stackSize {
         guard let chosen = StackArena.kind(for: stackSize) else {
@@ -20,11 +21,13 @@ public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: sending @es
         }
         stackClass = chosen
     }
+    // SAFETY: `body` is sent to the new goroutine.
     unsafe GoroutineRef.spawn(name, stackClass: stackClass, creatorAddress: csp_return_address(), body)
 }
 
 /// A goroutine's identity.
 public struct Goroutine: Sendable, Identifiable, Hashable {
+    // SAFETY: (whole type) the runtime is immortal; what is handed over is not used by the sender again.
     /// Unique in this process, never reused. The first goroutine is 1.
     public let id: UInt64
     /// The name given to `go`, or nil.
@@ -69,6 +72,7 @@ public struct Goroutine: Sendable, Identifiable, Hashable {
 
 /// Carries a result from the goroutine that made it to the one that waits: written before a close, read after it.
 private final class RunResult<T, E: Error>: @unchecked Sendable {
+    // SAFETY: (whole type) the runtime is immortal; what is handed over is not used by the sender again.
     // SAFETY: the channel's close orders the write before the read.
     @unsafe var outcome: Result<T, E>?
 }
@@ -76,11 +80,13 @@ private final class RunResult<T, E: Error>: @unchecked Sendable {
 /// A value whose sole owner hands it over, where the compiler cannot see it.
 @unsafe struct UnsafeSending<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     var value: Value
+    // SAFETY: used once, by the receiver.
     init(_ value: consuming Value) { unsafe self.value = value }
 }
 
 /// The goroutines' scheduler.
 public enum Scheduler {
+    // SAFETY: (whole type) the runtime is immortal; what is handed over is not used by the sender again.
     /// How many goroutines can run at the same time (Go's GOMAXPROCS). Less than 1 traps; more than 1024 counts as 1024.
     ///
     /// Defaults to the CPUs this process may use by its affinity mask, or fewer by its cgroup's quota. Can change at

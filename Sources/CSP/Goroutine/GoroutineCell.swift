@@ -5,6 +5,7 @@ import Synchronization
 @usableFromInline
 @safe
 struct GoroutineCell: ~Copyable {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     // Must be first: the switch addresses it by the cell. Valid while the goroutine is not running.
     var context = unsafe csp_context()
 
@@ -48,6 +49,7 @@ struct GoroutineCell: ~Copyable {
 @usableFromInline
 @safe
 struct GoroutineRef: Equatable, @unchecked Sendable {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     let pointer: UnsafeMutablePointer<GoroutineCell>
 
     @inline(__always)

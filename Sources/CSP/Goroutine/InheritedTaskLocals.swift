@@ -7,6 +7,7 @@ import CCSP
 /// A task that lies dormant for as long as its goroutine lives.
 @safe
 final class DormantTask: @unchecked Sendable {
+    // SAFETY: (whole type) the task's first step runs within `init`, and nobody else touches it before.
     // SAFETY: written by the task's first step, which runs within `init`, and read afterwards only.
     nonisolated(unsafe) private(set) var address: UInt64 = 0
     nonisolated(unsafe) private var continuation: UnsafeContinuation<Void, Never>?
@@ -45,6 +46,7 @@ final class DormantTask: @unchecked Sendable {
 
 /// An executor that runs each job at once on the thread that enqueues it.
 final class RunInPlace: TaskExecutor {
+    // SAFETY: (whole type) the task's first step runs within `init`, and nobody else touches it before.
     private static let shared = RunInPlace()
 
     func enqueue(_ job: consuming ExecutorJob) { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }

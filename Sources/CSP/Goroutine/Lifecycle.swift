@@ -4,6 +4,7 @@ import Synchronization
 // A goroutine's life, in order: spawn, start, park, ready, yield, exit.
 
 extension GoroutineRef {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     @inline(__always)
     init?(_ raw: UnsafeMutableRawPointer?) {
         guard let raw = unsafe raw else { return nil }
@@ -155,6 +156,7 @@ func goroutineMain() -> Never {
 // MARK: Control blocks and ids
 
 extension ProcessorRef {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     private static var idBatch: Int { 16 }
     private static var mostFree: Int { 512 }
 

@@ -7,6 +7,7 @@ import CCSP
 
 /// Which words of the libraries' thread locals travel.
 struct ThreadStateLayout {
+    // SAFETY: (whole type) the words are this thread's own, and were found by looking.
     /// In libswiftCore's block.
     var accessSet = 0
     /// In libswift_Concurrency's: fallback task-locals, current task, and what else changes with a task.
@@ -61,6 +62,7 @@ struct ThreadStateLayout {
 /// The addresses of the travelling words on one thread.
 @safe
 struct ThreadStateWords {
+    // SAFETY: (whole type) the words are this thread's own, and were found by looking.
     private typealias Word = UnsafeMutablePointer<UInt64>
     private var words: (Word, Word, Word, Word, Word, Word)
 

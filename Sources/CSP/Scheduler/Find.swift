@@ -2,6 +2,7 @@ import CCSP
 import Synchronization
 
 extension WorkerRef {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// How often a processor looks at the global queue first, so that a full local queue cannot starve it. Prime, as Go's.
     private static var globalTick: UInt32 { 61 }
     /// How many goroutines in a row may run from run-next while the queue waits.
@@ -121,6 +122,7 @@ extension WorkerRef {
 
 /// What a lingering worker saw in the other processors' queues, to tell a backlog that lasts from a queue that moves.
 struct QueueWatch {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     static let nanoseconds: Int64 = 25_000
     private static let most = 16
     private var tails = InlineArray<16, UInt32>(repeating: 0)

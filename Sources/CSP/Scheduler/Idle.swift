@@ -19,6 +19,7 @@ import Synchronization
 //
 // Rejected: wake one worker per ready (Go's way): most find nothing to do, and waking costs 45 µs.
 extension SchedulerCore {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     // Guarded by idleLock, both.
     func makeIdle(_ processor: ProcessorRef) {
         processor.cell.isIdle = true
@@ -120,6 +121,7 @@ extension SchedulerCore {
 }
 
 extension WorkerRef {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     @inline(__always)
     init?(_ raw: UnsafeMutableRawPointer?) {
         guard let raw = unsafe raw else { return nil }

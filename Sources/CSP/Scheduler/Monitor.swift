@@ -4,6 +4,7 @@ import Synchronization
 /// The thread that looks after goroutines that wait although a processor is idle: it wakes a worker when one has waited for a
 /// whole period. It polls only while something waits, dozes while processors are busy with nothing waiting, and sleeps when all are idle.
 struct Monitor: ~Copyable {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     static let period: Int64 = 200_000
     static let doze: Int64 = 10_000_000
     /// Polls without anything waiting before it dozes.

@@ -4,6 +4,7 @@ import Synchronization
 /// The right to run goroutines, with what the runner needs at hand. Immortal.
 @safe
 struct ProcessorCell: ~Copyable {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     // Written once.
     let index: Int
     // Shared.
@@ -37,6 +38,7 @@ struct ProcessorCell: ~Copyable {
 
 @safe
 struct ProcessorRef: Equatable {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     let pointer: UnsafeMutablePointer<ProcessorCell>
 
     @inline(__always)

@@ -4,6 +4,7 @@ import Synchronization
 /// The scheduler's shared state. Immortal; booted by the first use.
 @safe
 struct SchedulerCell: ~Copyable {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     static let mostProcessors = 1024
 
     var global = GlobalQueue()
@@ -39,6 +40,7 @@ struct SchedulerCell: ~Copyable {
 
 @safe
 struct SchedulerCore {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     let pointer: UnsafeMutablePointer<SchedulerCell>
 
     // SAFETY: immortal; who may touch which field stands beside the field.

@@ -28,6 +28,7 @@ enum Release {
 /// An OS thread that runs goroutines. Immortal.
 @safe
 struct WorkerCell: ~Copyable {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     // Must be first: the switch addresses it by the cell.
     var context = unsafe csp_context()
     // Owner only, while it runs.
@@ -52,6 +53,7 @@ struct WorkerCell: ~Copyable {
 @usableFromInline
 @safe
 struct WorkerRef: Equatable {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     let pointer: UnsafeMutablePointer<WorkerCell>
 
     @inline(__always)

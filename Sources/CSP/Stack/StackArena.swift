@@ -7,6 +7,7 @@ import Synchronization
 /// A slot is either in somebody's cache, in its class's free list, above the class's high-water mark (never used), or bound to a
 /// goroutine. Its lowest pages are a guard, installed at first use and kept.
 struct StackArena: ~Copyable {
+    // SAFETY: (whole type) addresses and slots are of the reserved range and its table, both immortal.
     static let defaultShift = 18
     static let smallestShift = Int(CSP_SMALLEST_STACK_SHIFT)
     static let classes = Int(CSP_STACK_CLASSES)
@@ -107,6 +108,7 @@ struct StackArena: ~Copyable {
 /// A processor's own free stacks of the default size, last in, first out: a thousand short goroutines run on one hot stack.
 @safe
 struct StackCache: ~Copyable {
+    // SAFETY: (whole type) addresses and slots are of the reserved range and its table, both immortal.
     private static let capacity = 64
     private let slots: UnsafeMutablePointer<Int32>
     private var count = 0

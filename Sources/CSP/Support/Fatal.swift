@@ -4,6 +4,7 @@ import CCSP
 /// which goroutine it was and who created it.
 @usableFromInline @inline(never)
 func fatal(_ message: String) -> Never {
+    // SAFETY: reads immortal blocks and writes within the buffer's capacity.
     var text = message + "\n"
     text.withUTF8 { unsafe $0.withMemoryRebound(to: CChar.self) { unsafe csp_write_error($0.baseAddress!, $0.count) } }
     csp_trap()
@@ -11,6 +12,7 @@ func fatal(_ message: String) -> Never {
 
 /// What the fault handler prints about a goroutine. Runs in a signal handler: no allocation, no locks.
 func describeForFault(_ raw: UnsafeMutableRawPointer?, _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int) -> Int {
+    // SAFETY: reads immortal blocks and writes within the buffer's capacity.
     guard let goroutine = unsafe GoroutineRef(raw), let buffer = unsafe buffer else { return 0 }
     var line = unsafe FixedText(buffer, capacity)
     line.append("\ngoroutine ")
@@ -23,6 +25,7 @@ func describeForFault(_ raw: UnsafeMutableRawPointer?, _ buffer: UnsafeMutablePo
     line.append(" [running]:\n")
     let start = line.count
     line.append("created by ")
+    // SAFETY: the name goes into what is left of the buffer.
     if let address = unsafe goroutine.cell.creatorAddress,
         unsafe csp_symbol_name(address, buffer + line.count, capacity - line.count)
     {

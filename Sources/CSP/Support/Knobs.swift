@@ -8,6 +8,7 @@ import CCSP
 
 /// Settings by environment, read once at the first use of the scheduler.
 enum Knobs {
+    // SAFETY: (whole type) getenv returns a C string or null.
     /// CSP_MAXPROCS: the initial `Scheduler.maxProcs`.
     static var maxProcs: Int? { number("CSP_MAXPROCS") }
     /// CSP_STACK_GUARD=mprotect: do as if the kernel had no MADV_GUARD_INSTALL.

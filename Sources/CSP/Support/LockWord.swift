@@ -16,6 +16,7 @@ public import Synchronization
 @usableFromInline
 @safe
 struct LockWord: Equatable, @unchecked Sendable {
+    // SAFETY: (whole type) whoever holds a handle keeps the word's memory; sleepers are counted in an immortal table.
     @usableFromInline let word: UnsafeMutablePointer<Atomic<UInt32>>
 
     // SAFETY: the caller keeps the lock's memory alive until it has released the lock.

@@ -5,6 +5,7 @@ import Synchronization
 /// What happens before a `done` happens before the return of the `wait` that it lets go on.
 @safe
 public final class WaitGroup: Sendable {
+    // SAFETY: (whole type) memory of our own, released when nobody has the group.
     // The counter in the upper half, the number of parked waiters in the lower: one addition sees both.
     // Waiters join under the lock, by a compare-exchange that fails when the counter has reached zero; whoever brings it to zero
     // with waiters takes them all under the lock. So nobody parks who is not seen by the addition that reaches zero.

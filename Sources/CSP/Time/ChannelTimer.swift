@@ -6,6 +6,7 @@ import CCSP
 @usableFromInline
 @safe
 struct ChannelTimer: ~Copyable {
+    // SAFETY: (whole type) the channel owns its timer; its node is touched under the heap's lock only.
     private var node: TimerNode
     // Guarded by the heap's lock.
     /// Nanoseconds between ticks; 0 for a single shot.

@@ -4,6 +4,7 @@ import CCSP
 /// forgotten it, as Go's AfterFunc does.
 @safe
 final class FunctionTimer: @unchecked Sendable {
+    // SAFETY: (whole type) the heap keeps a reference while the node is armed, so what it points to is alive.
     private let body: () -> Void
     // SAFETY: memory of our own; nobody has the object when it goes, so the node is off its heap.
     private let node: UnsafeMutablePointer<TimerNode>

@@ -6,6 +6,7 @@ import Synchronization
 @usableFromInline
 @safe
 struct TimerNode: ~Copyable {
+    // SAFETY: (whole type) whoever arms a node keeps it in its place until it is off the heap.
     // Guarded by the lock of the heap it is in.
     /// Nanoseconds since boot.
     var deadline: Int64 = 0
@@ -31,6 +32,7 @@ struct TimerNode: ~Copyable {
 /// Firing happens under the lock: once `remove` has returned false or true, the timer does not fire any more.
 @safe
 struct TimerHeap: ~Copyable {
+    // SAFETY: (whole type) whoever arms a node keeps it in its place until it is off the heap.
     /// The first deadline, or .max: what others read without the lock.
     let earliest = Atomic<Int64>(.max)
     let lock = OwnedLock()

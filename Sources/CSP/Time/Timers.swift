@@ -2,6 +2,7 @@ import CCSP
 import Synchronization
 
 extension ProcessorRef {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// Fires what is due in this heap; any worker may.
     @inline(never)
     func runTimers(at now: Int64) {
@@ -19,6 +20,7 @@ extension ProcessorRef {
 
 // SAFETY: (whole extension) a node's owner keeps it until it is off its heap.
 extension TimerNode {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// Puts an idle node into the heap of `processor`, whose lock the caller holds.
     static func armLocked(_ node: UnsafeMutablePointer<TimerNode>, at deadline: Int64, on processor: ProcessorRef) {
         unsafe node.pointee.deadline = deadline

@@ -5,6 +5,7 @@ import Synchronization
 @usableFromInline
 @safe
 struct ThreadParker {
+    // SAFETY: (whole type) a thread's record lives as long as the thread.
     private let record: UnsafeMutablePointer<csp_thread_record>
 
     // States of the record's first word, the futex.

@@ -94,6 +94,7 @@ struct Selection: ~Copyable {
 @usableFromInline
 @safe
 struct WaitList: ~Copyable {
+    // SAFETY: (whole type) a list is read under its owner's lock; a waiter stays until it is made ready.
     @usableFromInline var first: UnsafeMutablePointer<Waiter>?
     @usableFromInline var last: UnsafeMutablePointer<Waiter>?
 
