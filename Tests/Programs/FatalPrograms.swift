@@ -42,7 +42,7 @@ let fatalPrograms: [String: @Sendable () -> Void] = [
     "stack-of-zero": { go(stackSize: 0) {} },
     "no-processors": { Scheduler.maxProcs = 0 },
     "stack-overflow": { Goroutine.run("deep") { print(depth(1)) } },
-    "trap": { Goroutine.run("boom") { fatalError("stepped on a mine") } },
+    "trap": { Goroutine.run("boom") { () -> Void in fatalError("stepped on a mine") } },
     "trap-outside": {
         Goroutine.run {}
         fatalError("stepped on a mine")

@@ -56,7 +56,6 @@ struct SelectLocks {
 func _selectBlocking(
     _ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ attempt: (Int) -> Bool
 ) -> Int {
-    // SAFETY: the entries and what they point to stay on the selecting stack until the select returns.
     var after: Int?
     var byDefault: Int?
     // SAFETY: (whole function) the entries and the waiters are this stack's, and stay until the select is over.

@@ -13,7 +13,6 @@ import CCSP
 /// - Complexity: O(1); no allocation beyond the closure's own.
 @inline(never)
 public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: sending @escaping () -> Void) {
-    // SAFETY: the runtime is immortal; what is handed over is not used by the sender again.
     var stackClass = StackArena.defaultShift - StackArena.smallestShift
     if let stackSize {
         guard let chosen = StackArena.kind(for: stackSize) else {
