@@ -9,7 +9,7 @@ public import Synchronization
 @usableFromInline
 @safe
 struct ChannelCore: ~Copyable {
-    // SAFETY: (whole type) the core lives as long as its channel, which the caller keeps.
+    // SAFETY: (whole type) the buffer lives as long as the core.
     /// The lock; while it is free, the channel's readiness and a version (see `Readiness`). Must be first.
     @usableFromInline let lockWord = Atomic<UInt32>(Readiness.sendableBit)
 
@@ -50,7 +50,7 @@ enum Readiness {
 @safe
 @frozen
 struct ChannelRef: Equatable, @unchecked Sendable {
-    // SAFETY: (whole type) the core lives as long as its channel, which the caller keeps.
+    // SAFETY: (whole type) the channel is alive while one of its operations runs or one of its waiters is parked.
     @usableFromInline let pointer: UnsafeMutablePointer<ChannelCore>
 
     @inlinable @inline(__always)
@@ -59,7 +59,6 @@ struct ChannelRef: Equatable, @unchecked Sendable {
     @inlinable @inline(__always)
     static func == (a: ChannelRef, b: ChannelRef) -> Bool { unsafe a.pointer == b.pointer }
 
-    // SAFETY: (whole type) the channel is alive while one of its operations runs or one of its waiters is parked.
     @usableFromInline
     var core: ChannelCore {
         @inlinable @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
@@ -75,12 +74,26 @@ struct ChannelRef: Equatable, @unchecked Sendable {
     /// Publishes what can be done now without waiting.
     @inlinable @inline(__always)
     func unlock() {
+        #if INTERNAL_CHECKS
+            checkInvariants()
+        #endif
         core.version &+= Readiness.versionStep
         var word = core.version
         if core.count > 0 || !core.senders.isEmpty || core.isClosed { word |= Readiness.receivableBit }
         if core.count < core.capacity || !core.receivers.isEmpty || core.isClosed { word |= Readiness.sendableBit }
         lockWord.unlock(publishing: word)
     }
+
+    #if INTERNAL_CHECKS
+        @usableFromInline @inline(never)
+        func checkInvariants() {
+            let receiving = !core.receivers.isEmpty, sending = !core.senders.isEmpty
+            if !(0...core.capacity).contains(core.count) { fatal("fatal error: channel: count out of range") }
+            if receiving, core.count > 0 { fatal("fatal error: channel: a receiver waits beside a full buffer") }
+            if sending, core.count < core.capacity { fatal("fatal error: channel: a sender waits beside free room") }
+            if core.isClosed, receiving || sending { fatal("fatal error: channel: somebody waits on a closed one") }
+        }
+    #endif
 
     /// Whether a receive (or a send) might not have to wait; a moment's truth. True while the lock is held.
     @inlinable @inline(__always)

@@ -1,0 +1,134 @@
+import CSP
+import Foundation
+import Testing
+
+// The call sites that users' programs rely on, as they would write them. Those of parts to come are missing.
+
+func say(_ text: String) {
+    for _ in 0..<3 {
+        Time.sleep(for: .milliseconds(100))
+        print(text)
+    }
+}
+func descriptionsSnippets() {
+    go { say("world") }
+    say("hello")
+
+    let answers = Channel<Int>()
+    go("answering") {
+        answers <- 42
+        answers.close()
+    }
+    print((<-answers)!)
+    for answer in answers { print(answer) }
+
+    let first = Channel<String>(), second = Channel<String>()
+    select {
+        Receive(first) { message in print("received", message!) }
+        Receive(second) { message in print("received", message!) }
+        After(.seconds(1)) { print("timeout") }
+        Default { print("no activity") }
+    }
+
+    let workers = WaitGroup()
+    for i in 0..<5 {
+        workers.add()
+        go {
+            defer { workers.done() }
+            print("Worker \(i)")
+            Time.sleep(for: .seconds(1))
+        }
+    }
+    workers.wait()
+}
+
+func producer(_ out: SendChannel<Int>) {
+    for i in 0..<10 { out <- i }
+    out.close()
+}
+func consumer(_ input: ReceiveChannel<Int>) {
+    for value in input { print(value) }
+}
+
+// Bodies that throw, that differ in type, that only discard.
+
+struct Stopped: Error {}
+func bodies(_ numbers: Channel<Int>, _ quit: Channel<Never>, _ maybe: Channel<Int>?) throws {
+    var seen = 0
+    let total = SharedAtomic(0)
+    while seen < 10 {
+        let n: Int = try select {
+            Receive(numbers) { $0 ?? 0 }
+            Receive(quit) { _ -> Int in throw Stopped() }
+        }
+        seen += n
+    }
+    select {
+        Receive(numbers) { total.add($0!) }
+        Receive(quit) { _ in }
+    }
+    select {
+        Receive(maybe) { _ in }
+        Send(3, to: numbers) {}
+        Default {}
+    }
+    let cases = (0..<4).map { i in AnySelectCase(Receive(numbers) { ($0 ?? 0) + i }) }
+    print(select(cases))
+}
+
+// Ownership moves.
+
+final class Document { var text = "" }
+func ownership(_ drafts: Channel<Document>, _ done: Channel<Document>) {
+    go {
+        for draft in drafts {
+            draft.text += "!"
+            done.send(draft)
+        }
+        done.close()
+    }
+}
+struct File: ~Copyable {
+    let descriptor: Int32
+    deinit { close(descriptor) }
+}
+func noncopyable() {
+    let files = Channel<File>(capacity: 1)
+    var slot: File? = File(descriptor: dup(0))
+    if !files.trySend(from: &slot) { print("full, still ours") }
+    if let file = files.receive() { print(file.descriptor) }
+    files.receive()
+}
+
+@Suite struct CallSiteTests {
+    @Test func snippetsRun() {
+        inGoroutine {
+            descriptionsSnippets()
+            let out = Channel<Int>()
+            go { producer(out.sender) }
+            consumer(out.receiver)
+        }
+    }
+
+    @Test func bodiesThrowAndDiffer() {
+        inGoroutine {
+            let numbers = Channel<Int>(capacity: 20), quit = Channel<Never>()
+            for n in 0..<15 { numbers <- n }
+            try bodies(numbers, quit, nil)
+            quit.close()
+            while case .value = numbers.tryReceive() {}
+            #expect(throws: Stopped.self) { try bodies(numbers, quit, nil) }
+        }
+    }
+
+    @Test func documentsChangeHands() {
+        inGoroutine {
+            let drafts = Channel<Document>(), done = Channel<Document>()
+            ownership(drafts, done)
+            drafts.send(Document())
+            #expect(done.receive()?.text == "!")
+            drafts.close()
+            #expect(done.receive() == nil)
+        }
+    }
+}
