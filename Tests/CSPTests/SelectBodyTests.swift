@@ -112,4 +112,16 @@ import Testing
             #expect(length == 3)
         }
     }
+
+    @Test func aCaseThatNeverReturnsStandsBesideAny() {
+        inGoroutine {
+            let numbers = Channel<Int>(capacity: 1)
+            numbers <- 1
+            let number = select {
+                Receive(numbers) { $0! }
+                After(.seconds(1000)) { fatalError("nothing came") }
+            }
+            #expect(number == 1)
+        }
+    }
 }

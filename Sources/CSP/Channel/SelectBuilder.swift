@@ -91,7 +91,15 @@ public enum SelectBuilder {
         CasePair(accumulated, next)
     }
 
-    /// A case that never returns stands beside any.
+    /// A case that never returns stands beside any: `After(.seconds(30)) { fatalError() }`.
+    @inlinable @inline(__always)
+    public static func buildPartialBlock<A: SelectCase & ~Copyable, B: SelectCase & ~Copyable>(
+        accumulated: consuming A, next: consuming B
+    ) -> CasePair<A, B, A.Output, A.Failure> where B.Output == Never, A.Failure == B.Failure {
+        CasePair(accumulated, next)
+    }
+
+    /// A case that only throws stands beside any.
     @inlinable @inline(__always)
     public static func buildPartialBlock<A: SelectCase & ~Copyable, B: SelectCase & ~Copyable>(
         accumulated: consuming A, next: consuming B
