@@ -503,7 +503,7 @@ int main(void) {
         {"a context may continue on another thread", test_migration},
         {"a million round trips", test_ping_pong},
     };
-    csp_goroutine_main = coroutine_main;
+    csp_set_goroutine_main(coroutine_main);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
         const int before = failures;
         tests[i].run();

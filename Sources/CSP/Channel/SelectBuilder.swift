@@ -99,6 +99,14 @@ public enum SelectBuilder {
         CasePair(accumulated, next)
     }
 
+    /// Cases none of which returns.
+    @inlinable @inline(__always)
+    public static func buildPartialBlock<A: SelectCase & ~Copyable, B: SelectCase & ~Copyable>(
+        accumulated: consuming A, next: consuming B
+    ) -> CasePair<A, B, Never, A.Failure> where A.Output == Never, B.Output == Never, A.Failure == B.Failure {
+        CasePair(accumulated, next)
+    }
+
     /// A case that only throws stands beside any.
     @inlinable @inline(__always)
     public static func buildPartialBlock<A: SelectCase & ~Copyable, B: SelectCase & ~Copyable>(
