@@ -21,11 +21,14 @@ let package = Package(
             swiftSettings: strict + [.define("INTERNAL_CHECKS", .when(traits: ["InternalChecks"]))]),
         .executableTarget(name: "tour", dependencies: ["CSP"], swiftSettings: strict),
         .testTarget(name: "CSPTests", dependencies: ["CSP"], swiftSettings: strict),
-        .testTarget(name: "CSPStressTests", dependencies: ["CSP", "test-programs"], swiftSettings: strict),
+        .testTarget(
+            name: "CSPStressTests", dependencies: ["CSP", "ProgramRunner", "test-programs"], swiftSettings: strict),
         // One program with many faces, chosen by its argument: those that must die, and those that need a process to themselves.
         .executableTarget(
             name: "test-programs", dependencies: ["CSP"], path: "Tests/Programs", swiftSettings: strict),
-        .testTarget(name: "CSPFatalTests", dependencies: ["test-programs"], swiftSettings: strict),
+        .target(name: "ProgramRunner", path: "Tests/ProgramRunner", swiftSettings: strict),
+        .testTarget(
+            name: "CSPFatalTests", dependencies: ["ProgramRunner", "test-programs"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,3 +1,4 @@
+import ProgramRunner
 import Testing
 
 /// Programs that must die: the first line on stderr, and the goroutine that it happened in.

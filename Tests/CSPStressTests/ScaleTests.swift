@@ -1,4 +1,4 @@
-import Foundation
+import ProgramRunner
 import Testing
 
 /// Many goroutines, each program in a process of its own.

@@ -1,22 +1,29 @@
 import Foundation
-import Testing
 
 /// What a test program printed and how it ended.
-struct Ending {
-    let output: String
-    let errors: String
-    let status: Int32
-    let bySignal: Bool
+package struct Ending: Sendable {
+    package let output: String
+    package let errors: String
+    package let status: Int32
+    package let bySignal: Bool
 
-    /// The number behind `name` on a line of the output.
-    func number(_ name: String) throws -> Int {
+    /// The number behind `name` on a line of the output; throws what there was when there is none.
+    package func number(_ name: String) throws -> Int {
         let line = output.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
-        return try #require(line.flatMap { Int($0.dropFirst(name.count + 1)) }, "no \(name) in: \(output)\(errors)")
+        guard let line, let number = Int(line.dropFirst(name.count + 1)) else {
+            throw MissingNumber(name: name, ending: self)
+        }
+        return number
     }
 }
 
+private struct MissingNumber: Error {
+    let name: String
+    let ending: Ending
+}
+
 /// Runs `test-programs NAME`, which the build puts beside the tests.
-func program(_ name: String, environment: [String: String] = [:]) throws -> Ending {
+package func program(_ name: String, environment: [String: String] = [:]) throws -> Ending {
     let process = Process()
     process.executableURL = URL(
         fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
