@@ -12,7 +12,7 @@ import CCSP
 ///   - body: What to run.
 /// - Complexity: O(1); no allocation beyond the closure's own.
 @inline(never)
-public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: sending @escaping () -> Void) {
+public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: consuming sending @escaping () -> Void) {
     var stackClass = StackArena.defaultShift - StackArena.smallestShift
     if let stackSize {
         guard let chosen = StackArena.kind(for: stackSize) else {
@@ -21,7 +21,7 @@ public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: sending @es
         stackClass = chosen
     }
     // SAFETY: `body` is sent to the new goroutine.
-    unsafe GoroutineRef.spawn(name, stackClass: stackClass, creatorAddress: csp_return_address(), body)
+    unsafe GoroutineRef.spawn(name, stackClass: stackClass, creatorAddress: csp_return_address(), GoroutineBody(run: body))
 }
 
 /// A goroutine's identity.

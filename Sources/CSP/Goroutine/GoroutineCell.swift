@@ -31,8 +31,8 @@ struct GoroutineCell: ~Copyable {
     var worker: WorkerRef?
     var next: GoroutineRef?
     var id: UInt64 = 0
-    /// Not an optional: that would wrap the closure in another one. `nothing` when there is none.
-    var body: () -> Void = GoroutineCell.nothing
+    /// Until it runs.
+    var body: GoroutineBody?
     var name: String?
     /// The task whose task-locals are its own, if it was given any.
     var dormantTask: DormantTask?
@@ -41,8 +41,12 @@ struct GoroutineCell: ~Copyable {
     var savedState: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
 
     init() {}
+}
 
-    static let nothing: @Sendable () -> Void = {}
+/// What a goroutine runs. Not copyable, so that it goes from `go` to the goroutine without a retain; and not a plain closure,
+/// which as an optional would be wrapped in another one.
+struct GoroutineBody: ~Copyable {
+    let run: () -> Void
 }
 
 /// A goroutine's control block by reference.

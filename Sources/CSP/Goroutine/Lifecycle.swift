@@ -24,7 +24,7 @@ extension GoroutineRef {
     @inline(never)
     static func spawn(
         _ name: String?, stackClass: Int, creatorAddress: UnsafeMutableRawPointer?,
-        _ body: consuming @escaping () -> Void
+        _ body: consuming GoroutineBody
     ) {
         if let creator = current {
             let processor = creator.cell.worker!.cell.processor!
@@ -51,9 +51,9 @@ extension GoroutineRef {
     @inline(__always)
     private func setUp(
         _ name: String?, _ stackClass: Int, _ creatorAddress: UnsafeMutableRawPointer?,
-        _ body: consuming @escaping () -> Void
+        _ body: consuming GoroutineBody
     ) {
-        cell.body = body
+        cell.body = consume body
         if name != nil { cell.name = name }
         if let task = DormantTask.capture() {
             cell.savedState = unsafe ThreadStateLayout.shared.state(inTask: task.address)
@@ -138,9 +138,8 @@ extension GoroutineRef {
     /// Runs the body and releases it, both on the goroutine's stack: what a closure captured may run any code as it goes.
     @inline(never)
     fileprivate func runBody() {
-        let body = cell.body
-        cell.body = GoroutineCell.nothing
-        body()
+        let body = cell.body.take()!
+        body.run()
     }
 }
 
