@@ -21,7 +21,8 @@ public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: consuming s
         stackClass = chosen
     }
     // SAFETY: `body` is sent to the new goroutine.
-    unsafe GoroutineRef.spawn(name, stackClass: stackClass, creatorAddress: csp_return_address(), GoroutineBody(run: body))
+    unsafe GoroutineRef.spawn(
+        name, stackClass: stackClass, creatorAddress: csp_return_address(), GoroutineBody(run: body))
 }
 
 /// A goroutine's identity.
