@@ -18,7 +18,11 @@ let package = Package(
         .target(
             name: "CSP",
             dependencies: ["CCSP"],
-            swiftSettings: strict + [.define("INTERNAL_CHECKS", .when(traits: ["InternalChecks"]))]),
+            swiftSettings: strict + [
+                .define("INTERNAL_CHECKS", .when(traits: ["InternalChecks"])),
+                // For _SelectPlan.Slots, which is not copyable. The language has accepted it since (SE-0503).
+                .enableExperimentalFeature("SuppressedAssociatedTypes"),
+            ]),
         .executableTarget(name: "tour", dependencies: ["CSP"], swiftSettings: strict),
         .testTarget(name: "CSPTests", dependencies: ["CSP"], swiftSettings: strict),
         .testTarget(

@@ -109,6 +109,15 @@ static inline __attribute__((always_inline)) void *csp_return_address(void) { re
 /// Keeps the compiler, but not the processor, from moving memory accesses across.
 static inline __attribute__((always_inline)) void csp_compiler_barrier(void) { __asm__ volatile("" ::: "memory"); }
 
+/// Reads *word, acquiring. Declared pure, so that Swift's optimizer does not retain objects around it as it does around its own atomic
+/// loads. Two functions, lest a second look be taken for the first one.
+static inline __attribute__((always_inline, pure)) uint32_t csp_first_look(const uint32_t *word) {
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+static inline __attribute__((always_inline, pure)) uint32_t csp_second_look(const uint32_t *word) {
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
 /// Tells the processor that this is a spin loop.
 static inline __attribute__((always_inline)) void csp_pause(void) {
 #if defined(__x86_64__)

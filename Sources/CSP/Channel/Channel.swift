@@ -28,17 +28,11 @@ public final class Channel<Element: ~Copyable>: Sendable {
     deinit {
         if let timer = unsafe core.core.timer { unsafe ChannelTimer.destroy(timer) }
         // SAFETY: nobody else has the channel any more, so nobody is parked; what is left in the buffer is ours.
-        for offset in 0..<core.core.count { unsafe element(core.core.head + offset).deinitialize(count: 1) }
+        for offset in 0..<core.core.count {
+            unsafe core.element(core.core.head + offset, of: Element.self).deinitialize(count: 1)
+        }
         unsafe core.pointer.deinitialize(count: 1)
         unsafe UnsafeMutableRawPointer(core.pointer).deallocate()
-    }
-
-    /// The buffer's place for an index below twice the capacity.
-    @inlinable @inline(__always)
-    func element(_ index: Int) -> UnsafeMutablePointer<Element> {
-        let place = index >= core.core.capacity ? index - core.core.capacity : index
-        // SAFETY: 0 <= place < capacity.
-        return unsafe core.core.buffer!.assumingMemoryBound(to: Element.self) + place
     }
 
     // MARK: Send
@@ -52,7 +46,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
         // SAFETY: the slot outlives the operation.
         unsafe withUnsafeMutablePointer(to: &slot) { slot in
             core.lock()
-            if unsafe sendLocked(slot) { return }
+            if unsafe core.sendLocked(slot) { return }
             if unsafe !core.wait(in: .send, slot: slot) { fatalSendOnClosed() }
         }
     }
@@ -71,37 +65,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
 
     @inlinable
     func trySendSlot(_ slot: inout Element?) -> Bool {
-        guard core.maySend() else { return false }
-        // SAFETY: the slot outlives the operation.
-        return unsafe withUnsafeMutablePointer(to: &slot) { slot in
-            core.lock()
-            if unsafe sendLocked(slot) { return true }
-            core.unlock()
-            return false
-        }
-    }
-
-    /// With the lock held. True when the value has gone, and the lock with it.
-    @inlinable @inline(__always)
-    func sendLocked(_ slot: UnsafeMutablePointer<Element?>) -> Bool {
-        // SAFETY: a dequeued receiver stays parked until it is made ready; its slot is an initialised nil of our type.
-        if core.core.isClosed {
-            core.unlock()
-            fatalSendOnClosed()
-        }
-        if let receiver = unsafe core.core.receivers.takeFirst() {
-            unsafe receiver.pointee.slot!.assumingMemoryBound(to: Element?.self).pointee = slot.pointee.take()
-            unsafe receiver.pointee.succeeded = true
-            let party = unsafe receiver.pointee.party
-            core.unlock()
-            party.ready()
-            return true
-        }
-        guard core.core.count < core.core.capacity else { return false }
-        unsafe element(core.core.head + core.core.count).initialize(to: slot.pointee.take()!)
-        core.core.count += 1
-        core.unlock()
-        return true
+        core.maySend() && core.trySend(&slot, locked: false)
     }
 
     // MARK: Receive
@@ -116,7 +80,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
         // SAFETY: the slot outlives the operation.
         unsafe withUnsafeMutablePointer(to: &slot) { slot in
             core.lock()
-            if unsafe receiveLocked(slot) { return }
+            if unsafe core.receiveLocked(slot) { return }
             _ = unsafe core.wait(in: .receive, slot: slot)
         }
         return unsafe UnsafeTransfer(slot.take()).value
@@ -127,54 +91,9 @@ public final class Channel<Element: ~Copyable>: Sendable {
     public func tryReceive() -> sending ReceiveAttempt<Element> {
         guard core.mayReceive() else { return .empty }
         var slot: Element? = nil
-        // SAFETY: the slot outlives the operation.
-        let received = unsafe withUnsafeMutablePointer(to: &slot) { slot in
-            core.lock()
-            if unsafe receiveLocked(slot) { return true }
-            core.unlock()
-            return false
-        }
-        guard received else { return .empty }
+        guard core.tryReceive(&slot, locked: false) else { return .empty }
         guard let value = unsafe UnsafeTransfer(slot.take()).value else { return .closed }
         return .value(value)
-    }
-
-    /// With the lock held. True when the slot holds a value, or the channel is closed and drained; the lock is then released.
-    @inlinable @inline(__always)
-    func receiveLocked(_ slot: UnsafeMutablePointer<Element?>) -> Bool {
-        // SAFETY: a dequeued sender stays parked until it is made ready; its slot is a some of our type.
-        if core.core.count > 0 {
-            let oldest = core.core.head
-            unsafe slot.pointee = element(oldest).move()
-            core.core.head = oldest + 1 == core.core.capacity ? 0 : oldest + 1
-            guard let sender = unsafe core.core.senders.takeFirst() else {
-                core.core.count -= 1
-                core.unlock()
-                return true
-            }
-            // Full until now: the first sender's value takes the free place, at the end.
-            unsafe element(core.core.head + core.core.count - 1).initialize(
-                to: sender.pointee.slot!.assumingMemoryBound(to: Element?.self).pointee.take()!)
-            unsafe finish(sender)
-            return true
-        }
-        if let sender = unsafe core.core.senders.takeFirst() {
-            unsafe slot.pointee = sender.pointee.slot!.assumingMemoryBound(to: Element?.self).pointee.take()
-            unsafe finish(sender)
-            return true
-        }
-        guard core.core.isClosed else { return false }
-        core.unlock()
-        return true
-    }
-
-    @inlinable @inline(__always)
-    func finish(_ waiter: UnsafeMutablePointer<Waiter>) {
-        // SAFETY: dequeued under the lock, so it stays parked until we call ready.
-        unsafe waiter.pointee.succeeded = true
-        let party = unsafe waiter.pointee.party
-        core.unlock()
-        party.ready()
     }
 
     // MARK: Close and look

@@ -1,29 +1,85 @@
+public import CCSP
+
 /// One case of a `select`: `Receive`, `Send`, `After`, `Default`, or several of them. Not for conformances of your own.
 ///
-/// Cases are noncopyable: a `Send` owns its value. A case lives on the selecting stack and works by its own address there.
+/// Cases are noncopyable: a `Send` owns its value.
 public protocol SelectCase<Output, Failure>: ~Copyable {
     /// What the body returns.
     associatedtype Output
     /// What the body throws.
     associatedtype Failure: Error
+    /// What it waits for.
+    associatedtype _Plan: _SelectPlan
+    /// What is done then.
+    associatedtype _Bodies: _SelectBodies<Output, Failure> where _Bodies.Slots == _Plan.Slots
+    /// What keeps the channels until then.
+    associatedtype _Keepers
+    /// Makes four of one. A plan without references goes through registers; the slots, which others write to, stay on the selecting
+    /// stack; the bodies go nowhere, so that closures need no contexts; and the keepers are used by nobody, so that the compiler
+    /// drops their retains wherever it sees that somebody else keeps the channels.
+    consuming func _takeApart() -> _SelectParts<_Plan, _Bodies, _Keepers>
+}
+
+/// The channels and times that a select waits for, with no references.
+public protocol _SelectPlan: BitwiseCopyable {
+    /// Where values are put or taken from.
+    associatedtype Slots: ~Copyable
     /// Plain cases in it.
-    static var _count: Int { get }
+    static var count: Int { get }
     /// The place of its `Default`, or -1.
-    static var _defaultIndex: Int { get }
-    /// Looks at the channels without locks.
-    func _scan() -> _SelectScan
+    static var defaultIndex: Int { get }
+    /// What its channels looked like when the case was made: before the channel is retained, so that a select with one channel and a
+    /// default need not.
+    var firstLook: _SelectScan { get }
+    /// Looks at the channels again, without locks.
+    func secondLook() -> _SelectScan
     /// Tries to complete the plain case `index` now. False when that would have to wait. If `locked`, the caller holds the lock of
     /// the case's channel, which is released in either case.
-    mutating func _attempt(_ index: Int, locked: Bool) -> Bool
+    func attempt(_ index: Int, locked: Bool, _ slots: inout Slots) -> Bool
     /// Describes the plain cases for the case that one has to wait.
-    mutating func _describe(into entries: UnsafeMutablePointer<_SelectEntry>)
+    func describe(_ slots: inout Slots, into entries: UnsafeMutablePointer<_SelectEntry>)
+}
+
+/// The bodies of a select.
+public protocol _SelectBodies<Output, Failure> {
+    /// What the body returns.
+    associatedtype Output
+    /// What the body throws.
+    associatedtype Failure: Error
+    /// Where values are put or taken from.
+    associatedtype Slots: ~Copyable
+    /// Plain cases in it.
+    static var count: Int { get }
     /// Runs the body of the plain case `index`, which has completed.
-    mutating func _finish(_ index: Int) throws(Failure) -> Output
+    func finish(_ index: Int, _ slots: inout Slots) throws(Failure) -> Output
+}
+
+/// A case taken apart.
+@frozen
+public struct _SelectParts<Plan: _SelectPlan, Bodies: _SelectBodies, Keepers>: ~Copyable
+where Plan.Slots == Bodies.Slots {
+    /// See `_SelectPlan`.
+    public let plan: Plan
+    /// See `_SelectBodies`.
+    public let bodies: Bodies
+    /// Keep the channels.
+    public let keepers: Keepers
+    /// Values to be sent, and places for those to be received.
+    public var slots: Plan.Slots
+
+    @inlinable @inline(__always)
+    init(_ plan: Plan, _ bodies: Bodies, _ keepers: Keepers, _ slots: consuming Plan.Slots) {
+        self.plan = plan
+        self.bodies = bodies
+        self.keepers = keepers
+        self.slots = slots
+    }
 }
 
 /// What a look at a select's channels has seen.
 @frozen
-public struct _SelectScan {
+public struct _SelectScan: BitwiseCopyable {
+    // SAFETY: (whole type) the caller keeps the channel.
     /// A bit for each plain case that might be ready. Sixty-four at the most; a static select has fewer.
     public var ready: UInt64
     /// The sum of the channels' versions. Versions only grow, so that equal sums mean that none has changed.
@@ -35,15 +91,22 @@ public struct _SelectScan {
         self.versions = versions
     }
 
+    /// What a channel's lock word says; no channel is never ready. A lock that is held may be about to publish readiness: worth a try.
     @inlinable @inline(__always)
-    init(_ channel: ChannelRef?, _ bit: UInt32) {
-        guard let channel else {
-            self.init(ready: 0, versions: 0)
-            return
-        }
-        let word = channel.lockWord.peek()
-        // A lock that is held may be about to publish readiness: worth a try.
-        self.init(ready: word & (bit | LockWord.held) != 0 ? 1 : 0, versions: UInt64(word >> 3))
+    init(word: UInt32, readyBit: UInt32) {
+        self.init(ready: UInt64((word / readyBit | word & LockWord.held) & 1), versions: UInt64(word >> 3))
+    }
+
+    @inlinable @inline(__always)
+    static func first(_ channel: ChannelRef?, _ readyBit: UInt32) -> _SelectScan {
+        guard let channel else { return _SelectScan(ready: 0, versions: 0) }
+        return unsafe _SelectScan(word: csp_first_look(channel.lockWord.address), readyBit: readyBit)
+    }
+
+    @inlinable @inline(__always)
+    static func second(_ channel: ChannelRef?, _ readyBit: UInt32) -> _SelectScan {
+        guard let channel else { return _SelectScan(ready: 0, versions: 0) }
+        return unsafe _SelectScan(word: csp_second_look(channel.lockWord.address), readyBit: readyBit)
     }
 }
 
@@ -51,7 +114,7 @@ public struct _SelectScan {
 @frozen
 @safe
 public struct _SelectEntry {
-    // SAFETY: (whole type) the case stays in its place for as long as the entries that point into it.
+    // SAFETY: (whole type) the slots stay in their places for as long as the entries that point to them.
     @usableFromInline
     @frozen
     enum Kind { case receive, send, after, byDefault, never }
@@ -87,40 +150,43 @@ public struct _SelectEntry {
 /// - Complexity: O(n log n) for n cases, at most 64 (arrays hold more). No allocation up to some ten cases.
 @available(*, noasync)
 @discardableResult
-@inlinable
+@_transparent
 public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) throws(C.Failure) -> C.Output {
-    var cases = cases()
-    let index = _choose(&cases)
-    return try cases._finish(index)
+    let parts = cases()._takeApart()
+    let plan = parts.plan
+    let bodies = parts.bodies
+    var slots = parts.slots
+    let keepers = parts.keepers
+    let index = _choose(plan, &slots)
+    _ = consume keepers
+    return try bodies.finish(index, &slots)
 }
 
-/// The first look takes no lock. It decides when a case is ready, or when there is a default and two looks have seen no channel change:
-/// at the moment between them no case was ready.
+/// The first look takes no lock. It decides when the case it chooses can be completed, or when there is a default and two looks have seen
+/// no channel change: at the moment between them no case was ready.
 @inlinable @inline(__always)
-func _choose<C: SelectCase & ~Copyable>(_ cases: inout C) -> Int {
-    if C._count > 64 { _fatalTooManyCases() }
-    var scan = cases._scan()
-    while scan.ready != 0 {
+public func _choose<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
+    let scan = plan.firstLook
+    if scan.ready != 0 {
         let place = _randomBit(of: scan.ready)
-        if cases._attempt(place, locked: false) { return place }
-        scan.ready &= ~(1 << UInt64(place))
-        if scan.ready == 0, C._defaultIndex >= 0 { scan = cases._scan() }
+        if plan.attempt(place, locked: false, &slots) { return place }
+    } else if Plan.defaultIndex >= 0 {
+        if Plan.count <= 2 { return Plan.defaultIndex }
+        let again = plan.secondLook()
+        if again.ready == 0, again.versions == scan.versions { return Plan.defaultIndex }
     }
-    if C._defaultIndex >= 0 {
-        if C._count <= 2 { return C._defaultIndex }
-        let again = cases._scan()
-        if again.ready == 0, again.versions == scan.versions { return C._defaultIndex }
-    }
-    return _chooseSlow(&cases)
+    return _chooseSlow(plan, &slots)
 }
 
 @inlinable @inline(never)
-func _chooseSlow<C: SelectCase & ~Copyable>(_ cases: inout C) -> Int {
-    // SAFETY: the cases stay where they are until the select is over.
-    unsafe withUnsafeMutablePointer(to: &cases) { cases in
-        unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: C._count) { entries in
-            unsafe cases.pointee._describe(into: entries.baseAddress!)
-            return unsafe _selectBlocking(entries) { unsafe cases.pointee._attempt($0, locked: true) }
+func _chooseSlow<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
+    if Plan.count > 64 { _fatalTooManyCases() }
+    // SAFETY: the slots stay where they are until the select is over.
+    return unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: Plan.count) { entries in
+        unsafe plan.describe(&slots, into: entries.baseAddress!)
+        while true {
+            let outcome = unsafe _selectBlocking(entries)
+            if outcome.isDone || plan.attempt(outcome.place, locked: true, &slots) { return outcome.place }
         }
     }
 }
@@ -154,8 +220,8 @@ public struct AnySelectCase<Output> {
 
     /// Wraps a case whose body does not throw.
     public init<C: SelectCase & ~Copyable>(_ c: consuming C) where C.Output == Output, C.Failure == Never {
-        if C._count != 1 { fatal("panic: select: AnySelectCase takes one plain case") }
-        box = CaseBox(c)
+        if C._Plan.count != 1 { fatal("panic: select: AnySelectCase takes one plain case") }
+        box = CaseBox(c._takeApart())
     }
 }
 
@@ -166,26 +232,32 @@ class AnyCaseBox<Output> {
 }
 
 @safe
-private final class CaseBox<C: SelectCase & ~Copyable>: AnyCaseBox<C.Output> where C.Failure == Never {
-    // SAFETY: (whole type) the case stays in its place for as long as the entries that point into it.
-    // SAFETY: memory of our own, which others write to only while our owner waits in a select.
-    private let pointer: UnsafeMutablePointer<C>
+private final class CaseBox<Plan: _SelectPlan, Bodies: _SelectBodies, Keepers>: AnyCaseBox<Bodies.Output>
+where Bodies.Failure == Never, Bodies.Slots == Plan.Slots {
+    // SAFETY: (whole type) memory of our own, which others write to only while our owner waits in a select.
+    private let plan: Plan
+    private let bodies: Bodies
+    private let keepers: Keepers
+    private let slots: UnsafeMutablePointer<Plan.Slots>
 
-    init(_ c: consuming C) {
-        unsafe pointer = .allocate(capacity: 1)
-        unsafe pointer.initialize(to: c)
+    init(_ parts: consuming _SelectParts<Plan, Bodies, Keepers>) {
+        plan = parts.plan
+        bodies = parts.bodies
+        keepers = parts.keepers
+        unsafe slots = .allocate(capacity: 1)
+        unsafe slots.initialize(to: parts.slots)
     }
 
     deinit {
-        unsafe pointer.deinitialize(count: 1)
-        unsafe pointer.deallocate()
+        unsafe slots.deinitialize(count: 1)
+        unsafe slots.deallocate()
     }
 
     override func describe(into entry: UnsafeMutablePointer<_SelectEntry>) {
-        unsafe pointer.pointee._describe(into: entry)
+        unsafe plan.describe(&slots.pointee, into: entry)
     }
-    override func attempt() -> Bool { unsafe pointer.pointee._attempt(0, locked: true) }
-    override func finish() -> C.Output { unsafe pointer.pointee._finish(0) }
+    override func attempt() -> Bool { unsafe plan.attempt(0, locked: true, &slots.pointee) }
+    override func finish() -> Bodies.Output { unsafe bodies.finish(0, &slots.pointee) }
 }
 
 /// As many cases as the array holds (Go's `reflect.Select`); otherwise as the other `select`. An empty array waits for ever.
@@ -195,7 +267,10 @@ public func select<Output>(_ cases: [AnySelectCase<Output>]) -> Output {
     // SAFETY: the array keeps the boxes until the select is over.
     let index = unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: cases.count) { entries in
         for index in cases.indices { unsafe cases[index].box.describe(into: entries.baseAddress! + index) }
-        return unsafe _selectBlocking(entries) { cases[$0].box.attempt() }
+        while true {
+            let outcome = unsafe _selectBlocking(entries)
+            if outcome.isDone || cases[outcome.place].box.attempt() { return outcome.place }
+        }
     }
     return cases[index].box.finish()
 }

@@ -4,8 +4,8 @@ public struct CasePair<First: SelectCase & ~Copyable, Second: SelectCase & ~Copy
     ~Copyable,
     SelectCase
 {
-    @usableFromInline var first: First
-    @usableFromInline var second: Second
+    @usableFromInline let first: First
+    @usableFromInline let second: Second
 
     @inlinable @inline(__always)
     init(_ first: consuming First, _ second: consuming Second) {
@@ -14,57 +14,126 @@ public struct CasePair<First: SelectCase & ~Copyable, Second: SelectCase & ~Copy
     }
 
     /// See `SelectCase`.
-    @inlinable @inline(__always) public static var _count: Int { First._count + Second._count }
-    /// See `SelectCase`.
     @inlinable @inline(__always)
-    public static var _defaultIndex: Int {
-        if First._defaultIndex >= 0 { return First._defaultIndex }
-        return Second._defaultIndex >= 0 ? First._count + Second._defaultIndex : -1
+    public consuming func _takeApart()
+        -> _SelectParts<
+            _PairPlan<First._Plan, Second._Plan>, _PairBodies<First._Bodies, Second._Bodies, Output, Failure>,
+            (First._Keepers, Second._Keepers)
+        >
+    {
+        let first = first._takeApart(), second = second._takeApart()
+        return _SelectParts(
+            _PairPlan(first: first.plan, second: second.plan), _PairBodies(first: first.bodies, second: second.bodies),
+            (first.keepers, second.keepers), _PairSlots(first: first.slots, second: second.slots))
+    }
+}
+
+/// See `_SelectPlan`.
+@frozen
+public struct _PairPlan<First: _SelectPlan, Second: _SelectPlan>: _SelectPlan {
+    @usableFromInline let first: First
+    @usableFromInline let second: Second
+
+    @inlinable @inline(__always)
+    init(first: First, second: Second) {
+        self.first = first
+        self.second = second
     }
 
-    /// See `SelectCase`.
+    /// See `_SelectPlan`.
+    @inlinable @inline(__always) public static var count: Int { First.count + Second.count }
+    /// See `_SelectPlan`.
     @inlinable @inline(__always)
-    public func _scan() -> _SelectScan {
-        let a = first._scan(), b = second._scan()
-        return _SelectScan(ready: a.ready | b.ready << UInt64(First._count), versions: a.versions &+ b.versions)
+    public static var defaultIndex: Int {
+        if First.defaultIndex >= 0 { return First.defaultIndex }
+        return Second.defaultIndex >= 0 ? First.count + Second.defaultIndex : -1
     }
 
-    /// See `SelectCase`.
+    /// See `_SelectPlan`.
     @inlinable @inline(__always)
-    public mutating func _attempt(_ index: Int, locked: Bool) -> Bool {
-        index < First._count
-            ? first._attempt(index, locked: locked) : second._attempt(index - First._count, locked: locked)
+    public var firstLook: _SelectScan { Self.join(first.firstLook, second.firstLook) }
+    /// See `_SelectPlan`.
+    @inlinable @inline(__always)
+    public func secondLook() -> _SelectScan { Self.join(first.secondLook(), second.secondLook()) }
+
+    @inlinable @inline(__always)
+    static func join(_ a: _SelectScan, _ b: _SelectScan) -> _SelectScan {
+        _SelectScan(
+            ready: a.ready | b.ready &<< UInt64(truncatingIfNeeded: First.count), versions: a.versions &+ b.versions)
     }
 
-    /// See `SelectCase`.
+    /// See `_SelectPlan`.
     @inlinable @inline(__always)
-    public mutating func _describe(into entries: UnsafeMutablePointer<_SelectEntry>) {
-        // SAFETY: the caller has room for _count entries.
-        unsafe first._describe(into: entries)
-        unsafe second._describe(into: entries + First._count)
+    public func attempt(_ index: Int, locked: Bool, _ slots: inout _PairSlots<First.Slots, Second.Slots>) -> Bool {
+        index < First.count
+            ? first.attempt(index, locked: locked, &slots.first)
+            : second.attempt(index &- First.count, locked: locked, &slots.second)
     }
 
-    /// See `SelectCase`.
+    /// See `_SelectPlan`.
     @inlinable @inline(__always)
-    public mutating func _finish(_ index: Int) throws(Failure) -> Output {
-        if index < First._count { return try Self.convert { () throws(First.Failure) in try first._finish(index) } }
-        return try Self.convert { () throws(Second.Failure) in try second._finish(index - First._count) }
+    public func describe(
+        _ slots: inout _PairSlots<First.Slots, Second.Slots>, into entries: UnsafeMutablePointer<_SelectEntry>
+    ) {
+        // SAFETY: the caller has room for `count` entries.
+        unsafe first.describe(&slots.first, into: entries)
+        unsafe second.describe(&slots.second, into: entries + First.count)
+    }
+}
+
+/// See `_SelectBodies`.
+@frozen
+public struct _PairBodies<First: _SelectBodies, Second: _SelectBodies, Output, Failure: Error>: _SelectBodies {
+    @usableFromInline let first: First
+    @usableFromInline let second: Second
+
+    @inlinable @inline(__always)
+    init(first: First, second: Second) {
+        self.first = first
+        self.second = second
+    }
+
+    /// See `_SelectBodies`.
+    @inlinable @inline(__always) public static var count: Int { First.count + Second.count }
+
+    /// See `_SelectBodies`.
+    @inlinable @inline(__always)
+    public func finish(
+        _ index: Int, _ slots: inout _PairSlots<First.Slots, Second.Slots>
+    ) throws(Failure) -> Output {
+        if index < First.count {
+            do throws(First.Failure) {
+                return Self.convert(try first.finish(index, &slots.first))
+            } catch { throw Self.convert(error) }
+        }
+        do throws(Second.Failure) {
+            return Self.convert(try second.finish(index &- First.count, &slots.second))
+        } catch { throw Self.convert(error) }
     }
 
     /// The builder only makes pairs for which these casts hold: the output is the parts' or Void, the failure the parts' or any
     /// Error. They cost nothing once the types are known.
     @inlinable @inline(__always)
-    static func convert<PartOutput, PartFailure: Error>(
-        _ body: () throws(PartFailure) -> PartOutput
-    ) throws(Failure) -> Output {
-        do throws(PartFailure) {
-            let output = try body()
-            // SAFETY: the same type.
-            if PartOutput.self == Output.self { return unsafe unsafeBitCast(output, to: Output.self) }
-            return () as! Output
-        } catch {
-            throw error as! Failure
-        }
+    static func convert<PartOutput>(_ output: PartOutput) -> Output {
+        // SAFETY: the same type.
+        if PartOutput.self == Output.self { return unsafe unsafeBitCast(output, to: Output.self) }
+        return () as! Output
+    }
+
+    @inlinable @inline(__always)
+    static func convert<PartFailure: Error>(_ error: PartFailure) -> Failure { error as! Failure }
+}
+
+/// See `_SelectPlan`.
+@frozen
+public struct _PairSlots<First: ~Copyable, Second: ~Copyable>: ~Copyable {
+    @usableFromInline var first: First
+    @usableFromInline var second: Second
+
+    @inlinable @inline(__always)
+    init(first: consuming First, second: consuming Second) {
+        self.first = first
+        self.second = second
     }
 }
 

@@ -51,11 +51,19 @@ struct SelectLocks {
     }
 }
 
-/// Completes one of the cases and returns its place. `attempt` tries one with its channel's lock held, which it releases.
+/// What `_selectBlocking` has come to: a case that is completed, or one that is ready, with its channel's lock held. The caller,
+/// who knows the type of the element, tries to complete that one and else begins again: there were only waiters of selects that were
+/// over, and they are gone now.
 @usableFromInline
-func _selectBlocking(
-    _ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ attempt: (Int) -> Bool
-) -> Int {
+@frozen
+struct SelectOutcome {
+    @usableFromInline let place: Int
+    @usableFromInline let isDone: Bool
+}
+
+/// Waits until one of the cases is completed or ready.
+@usableFromInline @inline(never)
+func _selectBlocking(_ entries: UnsafeMutableBufferPointer<_SelectEntry>) -> SelectOutcome {
     var after: Int?
     var byDefault: Int?
     // SAFETY: (whole function) the entries and the waiters are this stack's, and stay until the select is over.
@@ -73,21 +81,17 @@ func _selectBlocking(
     // SAFETY: the entries and what they point to stay on the selecting stack until the select returns.
     return unsafe withUnsafeTemporaryAllocation(of: ChannelRef.self, capacity: entries.count) { room in
         let locks = unsafe SelectLocks(entries, room, heap: after == nil ? nil : processor.cell.timers.lock.handle)
-        while true {
-            locks.lockAll()
-            if let chosen = unsafe chooseReady(entries) {
-                unsafe locks.unlockAll(except: entries[chosen].channel)
-                if attempt(chosen) { return chosen }
-                // Only waiters of selects that were over: gone now.
-                continue
-            }
-            if let byDefault {
-                locks.unlockAll()
-                return byDefault
-            }
-            let wait = unsafe SelectWait(entries: entries, after: after, processor: processor)
-            return wait.run(releasing: locks)
+        locks.lockAll()
+        if let chosen = unsafe chooseReady(entries) {
+            unsafe locks.unlockAll(except: entries[chosen].channel)
+            return SelectOutcome(place: chosen, isDone: false)
         }
+        if let byDefault {
+            locks.unlockAll()
+            return SelectOutcome(place: byDefault, isDone: true)
+        }
+        let wait = unsafe SelectWait(entries: entries, after: after, processor: processor)
+        return SelectOutcome(place: wait.run(releasing: locks), isDone: true)
     }
 }
 

@@ -33,6 +33,10 @@ struct LockWord: Equatable, @unchecked Sendable {
     @inlinable @inline(__always)
     static func == (a: LockWord, b: LockWord) -> Bool { unsafe a.word == b.word }
 
+    /// For C.
+    @inlinable @inline(__always)
+    var address: UnsafePointer<UInt32> { unsafe UnsafeRawPointer(word).assumingMemoryBound(to: UInt32.self) }
+
     /// The word as it is now.
     @inlinable @inline(__always)
     func peek() -> UInt32 { unsafe word.pointee.load(ordering: .acquiring) }
