@@ -61,7 +61,8 @@ static void create(coroutine *c, void (*body)(coroutine *), uint64_t seed) {
     }
     c->body = body;
     c->seed = seed;
-    csp_context_prepare(&c->context, c->stack + STACK_SIZE);
+    csp_save_controls(&c->caller);
+    csp_context_prepare(&c->context, c->stack + STACK_SIZE, &c->caller);
 }
 static void destroy(coroutine *c) {
     EXPECT(c->finished);
@@ -352,7 +353,8 @@ static void test_stack_alignment(void) {
     // Coloured tops: any multiple of 16 will do.
     for (size_t colour = 16; colour < 4096; colour += 16) {
         create(&c, check_alignment, 0);
-        csp_context_prepare(&c.context, c.stack + STACK_SIZE - colour);
+        csp_save_controls(&c.caller);
+        csp_context_prepare(&c.context, c.stack + STACK_SIZE - colour, &c.caller);
         while (!c.finished) resume(&c);
         destroy(&c);
     }

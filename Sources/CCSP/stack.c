@@ -16,10 +16,14 @@ void csp_set_goroutine_main(void (*body)(void)) { csp_goroutine_main = body; }
 
 extern void csp_goroutine_entry(void);
 
-void csp_context_prepare(csp_context *context, void *top) {
+void csp_context_prepare(csp_context *context, void *top, const csp_context *like) {
     context->sp = top;
     context->fp = NULL;
     context->pc = (void *)csp_goroutine_entry;
+    context->fpcw = like->fpcw;
+}
+
+void csp_save_controls(csp_context *context) {
     context->fpcw = 0;
 #if defined(__x86_64__)
     uint32_t mxcsr;
@@ -29,6 +33,20 @@ void csp_context_prepare(csp_context *context, void *top) {
     memcpy((char *)&context->fpcw + 4, &x87, sizeof x87);
 #else
     __asm__ volatile("mrs %0, fpcr" : "=r"(context->fpcw));
+#endif
+}
+
+void csp_restore_controls(const csp_context *context) {
+#if defined(__x86_64__)
+    uint32_t mxcsr, old_mxcsr;
+    uint16_t x87, old_x87;
+    memcpy(&mxcsr, &context->fpcw, sizeof mxcsr);
+    memcpy(&x87, (const char *)&context->fpcw + 4, sizeof x87);
+    __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(old_mxcsr), "=m"(old_x87));
+    // As in the switch: compare first.
+    if (((mxcsr ^ old_mxcsr) & 0xffc0) || x87 != old_x87) __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(mxcsr), "m"(x87));
+#else
+    __asm__ volatile("msr fpcr, %0" : : "r"(context->fpcw));
 #endif
 }
 

@@ -22,8 +22,12 @@ typedef struct {
 } csp_context;
 
 /// Prepares `context` so that the first switch to it calls csp_goroutine_main on the stack that ends at `top`
-/// (16-byte aligned), with the floating-point controls of the calling thread.
-void csp_context_prepare(csp_context *context, void *top);
+/// (16-byte aligned), with the floating-point controls in `like`.
+void csp_context_prepare(csp_context *context, void *top, const csp_context *like);
+
+/// Saves the calling thread's floating-point controls in `context`, or sets them to those there.
+void csp_save_controls(csp_context *context);
+void csp_restore_controls(const csp_context *context);
 
 /// Sets what a new goroutine runs on its own stack, which must never return. Once, before the first switch.
 void csp_set_goroutine_main(void (*body)(void));
@@ -86,6 +90,8 @@ typedef struct {
     uintptr_t base;
     uintptr_t size;
     unsigned region_shift;
+    /// The scheduler, for whoever runs on one of the stacks: there it exists, and no check is needed.
+    void *scheduler;
     /// For each class, the goroutine that owns each slot; written by the worker that binds the slot.
     void **owners[CSP_STACK_CLASSES];
 } csp_arena_t;
@@ -101,6 +107,28 @@ static inline __attribute__((always_inline)) void *csp_current_goroutine(void) {
     uintptr_t kind = offset >> csp_arena.region_shift;
     uintptr_t slot = (offset & (((uintptr_t)1 << csp_arena.region_shift) - 1)) >> (CSP_SMALLEST_STACK_SHIFT + kind);
     return csp_arena.owners[kind][slot];
+}
+
+/// Makes `goroutine`'s the slot that the calling goroutine's stack is.
+static inline __attribute__((always_inline)) void csp_set_current_goroutine(void *goroutine) {
+    uintptr_t offset = (uintptr_t)__builtin_frame_address(0) - csp_arena.base;
+    uintptr_t kind = offset >> csp_arena.region_shift;
+    uintptr_t slot = (offset & (((uintptr_t)1 << csp_arena.region_shift) - 1)) >> (CSP_SMALLEST_STACK_SHIFT + kind);
+    csp_arena.owners[kind][slot] = goroutine;
+}
+
+/// Fetches into the cache what a switch to a goroutine will touch first: its control block, which begins with its context, or the end of
+/// its stack, for which the control block should be there already. Whatever is in the context by now, fetching it does no harm.
+static inline __attribute__((always_inline)) void csp_prefetch_block(const void *block) {
+    __builtin_prefetch(block, 1);
+    __builtin_prefetch((const char *)block + 64, 1);
+}
+static inline __attribute__((always_inline)) void csp_prefetch_stack(const void *block) {
+    const char *sp = __atomic_load_n(&((const csp_context *)block)->sp, __ATOMIC_RELAXED);
+    __builtin_prefetch(sp, 1);
+    __builtin_prefetch(sp + 64, 1);
+    __builtin_prefetch(sp + 128, 1);
+    __builtin_prefetch(sp + 192, 1);
 }
 
 /// The return address of the function this is inlined into.

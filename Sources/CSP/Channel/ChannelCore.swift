@@ -106,13 +106,12 @@ struct ChannelRef: Equatable, @unchecked Sendable {
     /// false when the channel was closed.
     @usableFromInline @inline(never)
     func wait(in direction: Direction, slot: UnsafeMutableRawPointer) -> Bool {
-        let party = Party.caller()
-        var waiter = Waiter(party: party)
-        // SAFETY: the waiter outlives the wait, and is off the list then.
-        return unsafe withUnsafeMutablePointer(to: &waiter) { waiter in
+        unsafe Waiter.withOwn { waiter in
+            // SAFETY: the slot outlives the wait; the waiter is off the list then.
             unsafe waiter.pointee.slot = unsafe slot
             unsafe enqueue(waiter, direction)
-            party.block(direction == .send ? .channelSend : .channelReceive, releasing: .channel(self))
+            let party = unsafe waiter.pointee.party
+            party.block(direction == .send ? .channelSend : .channelReceive, .unlockChannel(self))
             return unsafe waiter.pointee.succeeded
         }
     }

@@ -43,10 +43,12 @@ struct SelectLocks {
         for index in unsafe channels.indices { unsafe channels[index].lock() }
     }
 
-    /// Reads nothing of its memory after the last lock is released, except what it has copied.
+    /// Reads nothing of its memory after the last lock is released.
     func unlockAll(except kept: ChannelRef? = nil) {
+        let heap = heap
+        let channels = unsafe channels
         // The heap last: it is in this struct, and a timer may complete the select only then.
-        for index in unsafe 0..<channels.count where unsafe channels[index] != kept { unsafe channels[index].unlock() }
+        for index in 0..<channels.count where unsafe channels[index] != kept { unsafe channels[index].unlock() }
         heap?.unlock()
     }
 }
@@ -138,7 +140,7 @@ private struct SelectWait {
                 return unsafe withUnsafeMutablePointer(to: &alarm) { alarm in
                     var node = unsafe TimerNode(object: alarm) { raw in
                         let alarm = unsafe raw.assumingMemoryBound(to: Alarm.self)
-                        if unsafe alarm.pointee.selection.pointee.claim(alarm.pointee.index) {
+                        if unsafe alarm.pointee.selection.pointee.claim(Int32(alarm.pointee.index)) {
                             let party = unsafe alarm.pointee.party
                             party.ready()
                         }
@@ -168,7 +170,9 @@ private struct SelectWait {
             thread.wait()
         } else {
             let isHopeless = unsafe after == nil && entries.allSatisfy { $0.kind == .never }
-            party.block(isHopeless ? .selectNoCases : .select, releasing: .selection(locks))
+            unsafe withUnsafePointer(to: locks) { locks in
+                unsafe party.block(isHopeless ? .selectNoCases : .select, .unlockAll(locks))
+            }
         }
     }
 
@@ -180,7 +184,7 @@ private struct SelectWait {
             let waiter = unsafe waiters.baseAddress! + index
             unsafe waiter.initialize(to: Waiter(party: party))
             unsafe waiter.pointee.selection = unsafe selection
-            unsafe waiter.pointee.caseIndex = index
+            unsafe waiter.pointee.caseIndex = Int32(truncatingIfNeeded: index)
             unsafe waiter.pointee.slot = entries[index].slot
             guard let channel = unsafe entries[index].channel else { continue }
             unsafe channel.enqueue(waiter, entries[index].kind == .send ? .send : .receive)

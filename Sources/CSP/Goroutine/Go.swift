@@ -13,7 +13,7 @@ import CCSP
 /// - Complexity: O(1); no allocation beyond the closure's own.
 @inline(never)
 public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: consuming sending @escaping () -> Void) {
-    var stackClass = StackArena.defaultShift - StackArena.smallestShift
+    var stackClass = StackArena.defaultClass
     if let stackSize {
         guard let chosen = StackArena.kind(for: stackSize) else {
             fatal("panic: go: stack size \(stackSize) out of range (1 byte to 1 GiB)")

@@ -30,6 +30,8 @@ struct GoroutineCell: ~Copyable {
     var stackSlot: Int32 = 0
     var worker: WorkerRef?
     var next: GoroutineRef?
+    /// For its plain operations: on its stack it would cost whoever wakes it a cache miss.
+    var waiter: Waiter
     var id: UInt64 = 0
     /// Until it runs.
     var body: GoroutineBody?
@@ -40,7 +42,7 @@ struct GoroutineCell: ~Copyable {
     var creatorAddress: UnsafeMutableRawPointer?
     var savedState: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
 
-    init() {}
+    init(_ reference: GoroutineRef) { waiter = Waiter(party: .goroutine(reference)) }
 }
 
 /// What a goroutine runs. Not copyable, so that it goes from `go` to the goroutine without a retain; and not a plain closure,

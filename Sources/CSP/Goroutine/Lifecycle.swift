@@ -35,14 +35,14 @@ extension GoroutineRef {
             let started = processor.cell.started.load(ordering: .relaxed)
             processor.cell.started.store(started &+ 1, ordering: .releasing)
             processor.setRunNext(goroutine)
-            unsafe SchedulerCore.shared.cell.monitor.noteWaiting()
+            SchedulerCore.running.cell.monitor.noteWaiting()
         } else {
             let core = unsafe SchedulerCore.shared
             let goroutine = core.takeFreeGoroutine()
-            goroutine.cell.id = core.cell.nextID.add(1, ordering: .relaxed).oldValue
+            goroutine.cell.id = core.cell.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
             goroutine.cell.creatorID = 0
             unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, body)
-            core.cell.startedOutside.add(1, ordering: .releasing)
+            core.cell.startedOutside.wrappingAdd(1, ordering: .releasing)
             core.cell.global.append(goroutine)
             core.submitted()
         }
@@ -67,23 +67,37 @@ extension GoroutineRef {
 
     // MARK: Park
 
-    /// Leaves the stack until somebody calls `ready`. What `release` names is released once the stack is left.
-    @usableFromInline @inline(never)
-    func park(_ reason: WaitReason, releasing release: Release) {
+    /// Leaves the stack until somebody calls `ready`. What `afterwards` names is released once the stack is left.
+    @inline(__always)
+    func park(_ reason: WaitReason, _ afterwards: Afterwards) {
         cell.waitReason = reason
         cell.status = .waiting
-        let worker = cell.worker!
-        worker.cell.release = release
-        leave(worker, .park)
+        leave(afterwards)
     }
 
+    /// Switches to the next goroutine at hand, or else to the worker. Returns when a worker, perhaps another, enters this one again.
     @inline(__always)
-    private func leave(_ worker: WorkerRef, _ outcome: Outcome) {
-        worker.cell.outcome = outcome
-        // SAFETY: contexts are the first fields of their cells. Nothing of this thread is used after the switch.
-        unsafe csp_leave(
-            UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: csp_context.self),
-            UnsafeMutableRawPointer(worker.pointer).assumingMemoryBound(to: csp_context.self))
+    private func leave(_ afterwards: Afterwards) {
+        let worker = cell.worker!
+        worker.cell.afterwards = afterwards
+        if worker.cell.stateWords.anySet { saveState(from: worker.cell.stateWords) }
+        // SAFETY: nothing of this thread is used after the switch.
+        unsafe csp_leave(context, worker.takeAtOnce()?.context ?? worker.context)
+        arrive()
+    }
+
+    /// What comes first on the stack that was switched to.
+    @inline(__always)
+    fileprivate func arrive() {
+        let worker = cell.worker!
+        if cell.hasSavedState { restoreState(into: worker.cell.stateWords) }
+        worker.finishSwitch()
+    }
+
+    /// What switches save into and continue at.
+    var context: UnsafeMutablePointer<csp_context> {
+        // SAFETY: contexts are the first fields of their cells.
+        @inline(__always) get { unsafe UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: csp_context.self) }
     }
 
     // MARK: Ready
@@ -94,11 +108,11 @@ extension GoroutineRef {
         cell.status = .runnable
         if let caller = Self.current {
             caller.cell.worker!.cell.processor!.setRunNext(self)
-            unsafe SchedulerCore.shared.cell.monitor.noteWaiting()
+            SchedulerCore.running.cell.monitor.noteWaiting()
         } else if let processor = WorkerRef.current?.cell.processor {
             // A worker that fires timers.
             processor.enqueue(self)
-            unsafe SchedulerCore.shared.cell.monitor.noteWaiting()
+            SchedulerCore.running.cell.monitor.noteWaiting()
         } else {
             let core = unsafe SchedulerCore.shared
             core.cell.global.append(self)
@@ -118,13 +132,31 @@ extension GoroutineRef {
             if tick & 15 != 0 { return }
         }
         cell.waitReason = .yield
-        leave(worker, .yield)
+        leave(.enqueue(self))
     }
 
     // MARK: Exit
 
-    fileprivate func exit() -> Never {
-        leave(cell.worker!, .exit)
+    /// Returns only if the next goroutine at hand has no stack yet: then it has this one, and all that is left of a thousand short goroutines
+    /// is a loop.
+    @inline(__always)
+    fileprivate func exit() {
+        let worker = cell.worker!
+        // What the body has left behind (nothing, in Swift) ends with it.
+        if worker.cell.stateWords.anySet { _ = worker.cell.stateWords.take() }
+        if let next = worker.takeFresh(like: self) {
+            next.cell.stackSlot = cell.stackSlot
+            next.cell.hasStack = true
+            cell.hasStack = false
+            worker.begin(next)
+            // SAFETY: this is the stack that changes hands.
+            unsafe csp_set_current_goroutine(UnsafeMutableRawPointer(next.pointer))
+            unsafe csp_restore_controls(worker.context)
+            if next.cell.hasSavedState { next.restoreState(into: worker.cell.stateWords) }
+            worker.recycle(self)
+            return
+        }
+        leave(.recycle(self))
         fatal("fatal error: a goroutine that had ended ran again")
     }
 
@@ -145,11 +177,15 @@ extension GoroutineRef {
 
 /// The first function on every goroutine's stack.
 func goroutineMain() -> Never {
-    let goroutine = GoroutineRef.current!
-    goroutine.runBody()
-    if goroutine.cell.name != nil { goroutine.cell.name = nil }
-    if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }
-    goroutine.exit()
+    GoroutineRef.current!.arrive()
+    while true {
+        // Another one each time.
+        let goroutine = GoroutineRef.current!
+        goroutine.runBody()
+        if goroutine.cell.name != nil { goroutine.cell.name = nil }
+        if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }
+        goroutine.exit()
+    }
 }
 
 // MARK: Control blocks and ids
@@ -162,7 +198,10 @@ extension ProcessorRef {
     @inline(__always)
     func takeID() -> UInt64 {
         if cell.idsLeft == 0 {
-            cell.nextID = unsafe SchedulerCore.shared.cell.nextID.add(UInt64(Self.idBatch), ordering: .relaxed).oldValue
+            cell.nextID =
+                SchedulerCore.running.cell.nextID.wrappingAdd(
+                    UInt64(Self.idBatch), ordering: .relaxed
+                ).oldValue
             cell.idsLeft = Self.idBatch
         }
         cell.idsLeft -= 1
@@ -173,7 +212,7 @@ extension ProcessorRef {
     @inline(__always)
     func takeFreeGoroutine() -> GoroutineRef {
         if let free = cell.freeGoroutines.popFirst() { return free }
-        unsafe SchedulerCore.shared.refill(&cell.freeGoroutines, 64)
+        SchedulerCore.running.refill(&cell.freeGoroutines, 64)
         return cell.freeGoroutines.popFirst()!
     }
 
@@ -183,7 +222,7 @@ extension ProcessorRef {
         if cell.freeGoroutines.count > Self.mostFree {
             var half = GoroutineChain()
             for _ in 0..<Self.mostFree / 2 { half.append(cell.freeGoroutines.popFirst()!) }
-            unsafe SchedulerCore.shared.giveFree(half)
+            SchedulerCore.running.giveFree(half)
         }
     }
 }
@@ -214,7 +253,7 @@ extension SchedulerCore {
             for index in 0..<chunk {
                 // SAFETY: fresh memory of the right size and alignment.
                 let reference = unsafe GoroutineRef(memory + index * stride)!
-                unsafe reference.pointer.initialize(to: GoroutineCell())
+                unsafe reference.pointer.initialize(to: GoroutineCell(reference))
                 cell.freeGoroutines.append(reference)
             }
         }

@@ -11,10 +11,51 @@ extension WorkerRef {
     /// The next goroutine to run; sleeps when there is none.
     @inline(__always)
     func findGoroutine() -> GoroutineRef {
+        if let handed = cell.handed {
+            cell.handed = nil
+            return handed
+        }
         let processor = cell.processor!
         let tick = processor.cell.tick.load(ordering: .relaxed)
         if tick & 15 == 0 || processor.cell.isRetired.load(ordering: .relaxed) { return findGoroutineSlow(tick) }
         return takeLocal(processor) ?? findGoroutineSlow(tick)
+    }
+
+    /// For a goroutine that leaves: the next one of the processor's own, made ready to be switched into. Nil when the worker has to do that, or
+    /// had better look further.
+    @inline(__always)
+    func takeAtOnce() -> GoroutineRef? {
+        guard let next = takeNearest() else { return nil }
+        if !next.cell.hasStack, !bindCachedStack(next) {
+            cell.handed = next
+            return nil
+        }
+        begin(next)
+        return next
+    }
+
+    /// For a goroutine that ends: the next one, if it can have the same stack.
+    @inline(__always)
+    func takeFresh(like ending: GoroutineRef) -> GoroutineRef? {
+        guard let next = takeNearest() else { return nil }
+        if next.cell.hasStack || next.cell.stackClass != ending.cell.stackClass {
+            cell.handed = next
+            return nil
+        }
+        return next
+    }
+
+    @inline(__always)
+    private func takeNearest() -> GoroutineRef? {
+        if let handed = cell.handed {
+            cell.handed = nil
+            return handed
+        }
+        let processor = cell.processor!
+        if processor.cell.tick.load(ordering: .relaxed) & 15 == 0 || processor.cell.isRetired.load(ordering: .relaxed) {
+            return nil
+        }
+        return takeLocal(processor)
     }
 
     @inline(__always)
@@ -25,7 +66,7 @@ extension WorkerRef {
         }
         processor.cell.runNextStreak = 0
         if let next = processor.cell.queue.pop() {
-            if !processor.cell.queue.isEmpty { unsafe SchedulerCore.shared.cell.monitor.noteWaiting() }
+            if !processor.cell.queue.isEmpty { SchedulerCore.running.cell.monitor.noteWaiting() }
             return next
         }
         return processor.takeRunNext()
@@ -33,7 +74,7 @@ extension WorkerRef {
 
     @inline(never)
     private func findGoroutineSlow(_ tick: UInt32) -> GoroutineRef {
-        let core = unsafe SchedulerCore.shared
+        let core = SchedulerCore.running
         while true {
             let processor = cell.processor!
             if processor.cell.isRetired.load(ordering: .relaxed) {
@@ -54,13 +95,13 @@ extension WorkerRef {
     private func surrender(_ processor: ProcessorRef) {
         var chain = GoroutineChain()
         while let one = processor.takeRunNext() ?? processor.cell.queue.pop() { chain.append(one) }
-        let core = unsafe SchedulerCore.shared
+        let core = SchedulerCore.running
         if chain.count > 0 { core.cell.global.append(chain) }
     }
 
     /// A fair share of the global queue; the first is returned, the others join the local queue.
     private func takeGlobal(_ processor: ProcessorRef, most: Int) -> GoroutineRef? {
-        let core = unsafe SchedulerCore.shared
+        let core = SchedulerCore.running
         let waiting = core.cell.global.count.load(ordering: .relaxed)
         guard waiting > 0 else { return nil }
         let share = min(most, waiting / core.cell.maxProcs.load(ordering: .relaxed) + 1)

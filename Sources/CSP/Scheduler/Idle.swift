@@ -144,7 +144,7 @@ extension WorkerRef {
     /// Gives the processor up and sleeps until there is one again with something to do. Returns at once when work
     /// turns up meanwhile.
     func sleep() {
-        let core = unsafe SchedulerCore.shared
+        let core = SchedulerCore.running
         let mine = cell.processor!
         core.cell.idleLock.lock()
         if mine.cell.isRetired.load(ordering: .relaxed) {
@@ -183,16 +183,16 @@ extension WorkerRef {
 
     /// Guarded by the idle lock: any idle processor will do.
     private func takeBack() -> Bool {
-        guard let processor = unsafe SchedulerCore.shared.takeIdleProcessor() else { return false }
+        guard let processor = SchedulerCore.running.takeIdleProcessor() else { return false }
         cell.processor = processor
-        unsafe SchedulerCore.shared.cell.awake.add(1, ordering: .sequentiallyConsistent)
+        SchedulerCore.running.cell.awake.add(1, ordering: .sequentiallyConsistent)
         return true
     }
 
     /// False when somebody has just woken this worker, or there is no processor to run timers on (then all are busy, and
     /// look at the timers themselves).
     private func riseForTimers() -> Bool {
-        let core = unsafe SchedulerCore.shared
+        let core = SchedulerCore.running
         core.cell.idleLock.lock()
         defer { core.cell.idleLock.unlock() }
         guard cell.isIdle else { return false }

@@ -81,7 +81,7 @@ struct ProcessorRef: Equatable {
         while !cell.queue.push(goroutine) {
             if var half = cell.queue.takeHalf() {
                 half.append(goroutine)
-                unsafe SchedulerCore.shared.cell.global.append(half)
+                SchedulerCore.running.cell.global.append(half)
                 return
             }
         }

@@ -1,3 +1,4 @@
+import CCSP
 import Synchronization
 
 /// A processor's queue of runnable goroutines: a ring that its owner fills at the tail, and from whose head owner and
@@ -11,7 +12,7 @@ import Synchronization
 /// overwritten slot fails its exchange. The indices wrap at 2^32, a multiple of the ring's size.
 @safe
 struct RunQueue: ~Copyable {
-    static let capacity: UInt32 = 256
+    static let capacity: UInt32 = 1024
 
     let head = Atomic<UInt32>(0)
     let tail = Atomic<UInt32>(0)
@@ -54,10 +55,22 @@ struct RunQueue: ~Copyable {
             let taken = unsafe slot(first).pointee.load(ordering: .relaxed)
             let (exchanged, now) = head.compareExchange(
                 expected: first, desired: first &+ 1, ordering: .acquiringAndReleasing)
-            if exchanged { return unsafe GoroutineRef(taken) }
+            if exchanged {
+                fetchAhead(first, last)
+                return unsafe GoroutineRef(taken)
+            }
             first = now
         }
         return nil
+    }
+
+    /// A goroutine that has waited for long is in no cache, and waiting for memory is most of what it costs to wake it. The slots may be a
+    /// thief's by now: fetching is harmless, since control blocks are immortal.
+    @inline(__always)
+    private func fetchAhead(_ taken: UInt32, _ end: UInt32) {
+        guard end &- taken > 6 else { return }
+        unsafe csp_prefetch_block(slot(taken &+ 6).pointee.load(ordering: .relaxed))
+        unsafe csp_prefetch_stack(slot(taken &+ 3).pointee.load(ordering: .relaxed))
     }
 
     /// Owner only: takes half of a full queue out, as a chain. Nil when a thief made room meanwhile.
@@ -66,13 +79,13 @@ struct RunQueue: ~Copyable {
         let taken = (last &- first) / 2
         guard taken > 0 else { return nil }
         var chain = GoroutineChain()
-        // Read before the exchange, link after it: until then they may be a thief's.
-        var pointers: [UnsafeMutableRawPointer?] = unsafe []
-        for offset in 0..<taken { unsafe pointers.append(slot(first &+ offset).pointee.load(ordering: .relaxed)) }
         guard
             head.compareExchange(expected: first, desired: first &+ taken, ordering: .acquiringAndReleasing).exchanged
         else { return nil }
-        for index in unsafe pointers.indices { unsafe chain.append(GoroutineRef(pointers[index])!) }
+        // Ours now; and nobody else overwrites slots.
+        for offset in 0..<taken {
+            unsafe chain.append(GoroutineRef(slot(first &+ offset).pointee.load(ordering: .relaxed))!)
+        }
         return chain
     }
 

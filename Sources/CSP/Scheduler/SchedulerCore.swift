@@ -52,6 +52,14 @@ struct SchedulerCore {
     // SAFETY: a pointer to state that is guarded field by field.
     nonisolated(unsafe) static let shared = boot()
 
+    /// The same for whoever knows that it has booted: goroutines and workers.
+    static var running: SchedulerCore {
+        @inline(__always) get {
+            unsafe SchedulerCore(
+                pointer: csp_get_arena().pointee.scheduler.assumingMemoryBound(to: SchedulerCell.self))
+        }
+    }
+
     private static func boot() -> SchedulerCore {
         csp_set_goroutine_main { goroutineMain() }
         unsafe csp_install_fault_handlers { goroutine, buffer, capacity in
@@ -62,6 +70,7 @@ struct SchedulerCore {
             to: SchedulerCell(
                 stacks: StackArena(
                     allowGuardInstall: Knobs.guardInstall, largestRegionShift: Knobs.largestRegionShift)))
+        unsafe csp_get_arena().pointee.scheduler = UnsafeMutableRawPointer(pointer)
         locateThreadState()
         let core = unsafe SchedulerCore(pointer: pointer)
         core.setMaxProcs(Knobs.maxProcs ?? defaultMaxProcs())

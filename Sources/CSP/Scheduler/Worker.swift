@@ -1,28 +1,20 @@
 import CCSP
 import Synchronization
 
-/// What a goroutine asks of its worker as it leaves.
-enum Outcome: UInt8 {
-    case park, yield, exit
-}
-
-/// What the worker releases once the goroutine is off its stack: only then may others see the waiter.
+/// What is still to be done for a goroutine that has left its stack. Whoever runs next on its thread does it, on another stack: before
+/// that nobody else may run the goroutine.
 @usableFromInline
-enum Release {
+@safe
+enum Afterwards {
+    // SAFETY: (whole type) the locks are on the stack of a select that waits until they are released.
     case nothing
-    case channel(ChannelRef)
-    case lock(LockWord)
-    case selection(SelectLocks)
-
-    @inline(__always)
-    func now() {
-        switch self {
-        case .nothing: break
-        case .channel(let channel): channel.unlock()
-        case .lock(let lock): lock.unlock()
-        case .selection(let locks): locks.unlockAll()
-        }
-    }
+    // It waits: lets go of the lock under which it has queued, so that others see it.
+    case unlockChannel(ChannelRef)
+    case unlock(LockWord)
+    case unlockAll(UnsafePointer<SelectLocks>)
+    // It does not.
+    case enqueue(GoroutineRef)
+    case recycle(GoroutineRef)
 }
 
 /// An OS thread that runs goroutines. Immortal.
@@ -33,9 +25,9 @@ struct WorkerCell: ~Copyable {
     var context = unsafe csp_context()
     // Owner only, while it runs.
     var processor: ProcessorRef?
-    var current: GoroutineRef?
-    var outcome = Outcome.park
-    var release = Release.nothing
+    var afterwards = Afterwards.nothing
+    /// Taken from the queue by a goroutine that could not switch into it itself.
+    var handed: GoroutineRef?
     /// The addresses, on this thread, of the Swift runtime's state that travels with goroutines.
     var stateWords: ThreadStateWords
     var lingerNanoseconds: Int64 = 50_000
@@ -68,93 +60,114 @@ struct WorkerRef: Equatable {
     /// The worker that this thread is; not to be asked on a goroutine's stack.
     static var current: WorkerRef? { unsafe WorkerRef(csp_current_thread_record().pointee.worker) }
 
-    /// The worker's whole life: find a goroutine, switch into it, deal with how it came back.
+    /// The worker's whole life. Goroutines switch from one to the next by themselves, and come back here when there is none at hand or
+    /// it is time to look further.
     func run() -> Never {
         csp_install_signal_stack()
         unsafe csp_current_thread_record().pointee.worker = UnsafeMutableRawPointer(pointer)
         cell.stateWords.locate()
+        unsafe csp_save_controls(context)
         while true {
             let goroutine = findGoroutine()
-            prepare(goroutine)
-            enter(goroutine)
-            switch cell.outcome {
-            case .park: cell.release.now()
-            case .yield: finishYield(goroutine)
-            case .exit: finishExit(goroutine)
-            }
+            if !goroutine.cell.hasStack { bindStack(goroutine) }
+            begin(goroutine)
+            // SAFETY: the goroutine is ours, so nobody else is on its stack.
+            unsafe csp_enter(context, goroutine.context)
+            finishSwitch()
         }
     }
 
-    /// Gives a new goroutine its stack, and makes it ours.
+    /// What switches save into and continue at.
+    var context: UnsafeMutablePointer<csp_context> {
+        // SAFETY: contexts are the first fields of their cells.
+        @inline(__always) get { unsafe UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: csp_context.self) }
+    }
+
+    /// Makes a goroutine, which has a stack, ours to run.
     @inline(__always)
-    private func prepare(_ goroutine: GoroutineRef) {
-        if !goroutine.cell.hasStack { bindStack(goroutine) }
+    func begin(_ goroutine: GoroutineRef) {
         goroutine.cell.status = .running
         goroutine.cell.worker = self
-        cell.current = goroutine
-        let tick = cell.processor!.cell.tick.load(ordering: .relaxed)
-        cell.processor!.cell.tick.store(tick &+ 1, ordering: .relaxed)
+        let processor = cell.processor!
+        processor.cell.tick.store(processor.cell.tick.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     }
 
+    /// On the stack that was switched to.
     @inline(__always)
-    private func enter(_ goroutine: GoroutineRef) {
-        if goroutine.cell.hasSavedState { goroutine.restoreState(into: cell.stateWords) }
-        // SAFETY: contexts are the first fields of their cells; the goroutine is ours, so nobody else is on its stack.
-        unsafe csp_enter(
-            UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: csp_context.self),
-            UnsafeMutableRawPointer(goroutine.pointer).assumingMemoryBound(to: csp_context.self))
-        if cell.stateWords.anySet { goroutine.saveState(from: cell.stateWords) }
-        cell.current = nil
+    func finishSwitch() {
+        let afterwards = cell.afterwards
+        cell.afterwards = .nothing
+        switch afterwards {
+        case .nothing: break
+        case .unlockChannel(let channel): channel.unlock()
+        case .unlock(let lock): lock.unlock()
+        case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
+        case .enqueue(let goroutine):
+            goroutine.cell.status = .runnable
+            cell.processor!.enqueue(goroutine)
+        case .recycle(let goroutine):
+            returnStack(of: goroutine)
+            recycle(goroutine)
+        }
     }
 
+    // MARK: Stacks
+
+    /// Binds one of the processor's cached stacks; false when there is none, or another size is wanted.
     @inline(__always)
-    private func finishYield(_ goroutine: GoroutineRef) {
-        goroutine.cell.status = .runnable
-        cell.processor!.enqueue(goroutine)
+    func bindCachedStack(_ goroutine: GoroutineRef) -> Bool {
+        guard Int(goroutine.cell.stackClass) == StackArena.defaultClass, let slot = cell.processor!.cell.stacks.take()
+        else { return false }
+        bind(goroutine, StackArena.defaultClass, slot)
+        return true
     }
 
     @inline(never)
     private func bindStack(_ goroutine: GoroutineRef) {
-        let processor = cell.processor!
+        if bindCachedStack(goroutine) { return }
         let kind = Int(goroutine.cell.stackClass)
         var slot: Int32 = -1
-        let isDefault = kind == StackArena.defaultShift - StackArena.smallestShift
-        if isDefault, let cached = processor.cell.stacks.take() {
-            slot = cached
-        } else {
-            unsafe SchedulerCore.shared.cell.stacks.take(kind, isDefault ? 16 : 1) { taken in
-                if slot < 0 { slot = taken } else { _ = processor.cell.stacks.give(taken) }
-            }
+        SchedulerCore.running.cell.stacks.take(kind, kind == StackArena.defaultClass ? 16 : 1) { taken in
+            if slot < 0 { slot = taken } else { _ = cell.processor!.cell.stacks.give(taken) }
         }
-        goroutine.cell.stackSlot = slot
-        goroutine.cell.hasStack = true
-        let size = UInt(1) << UInt(StackArena.smallestShift + kind)
-        // Coloured tops: stacks that all began at the same offset would share a few cache sets.
-        let colour = UInt(slot & 31) * 64
-        let top = unsafe SchedulerCore.shared.cell.stacks.base(kind, slot) + size - colour
-        unsafe withUnsafePointer(to: csp_get_arena().pointee.owners) {
-            let table = unsafe UnsafeRawPointer($0).load(
-                fromByteOffset: kind * 8, as: UnsafeMutablePointer<UnsafeMutableRawPointer?>.self)
-            unsafe table[Int(slot)] = UnsafeMutableRawPointer(goroutine.pointer)
-        }
-        unsafe csp_context_prepare(
-            UnsafeMutableRawPointer(goroutine.pointer).assumingMemoryBound(to: csp_context.self),
-            UnsafeMutableRawPointer(bitPattern: top))
+        bind(goroutine, kind, slot)
     }
 
     @inline(__always)
-    private func finishExit(_ goroutine: GoroutineRef) {
-        let processor = cell.processor!
+    private func bind(_ goroutine: GoroutineRef, _ kind: Int, _ slot: Int32) {
+        goroutine.cell.stackSlot = slot
+        goroutine.cell.hasStack = true
+        let size = UInt(1) << UInt(truncatingIfNeeded: StackArena.smallestShift &+ kind)
+        // Coloured tops: stacks that all began at the same offset would share a few cache sets.
+        let colour = UInt(truncatingIfNeeded: slot & 31) * 64
+        let top = SchedulerCore.running.cell.stacks.base(kind, slot) &+ size &- colour
+        unsafe withUnsafePointer(to: csp_get_arena().pointee.owners) {
+            let table = unsafe UnsafeRawPointer($0).load(
+                fromByteOffset: kind &* 8, as: UnsafeMutablePointer<UnsafeMutableRawPointer?>.self)
+            unsafe table[Int(slot)] = UnsafeMutableRawPointer(goroutine.pointer)
+        }
+        unsafe csp_context_prepare(goroutine.context, UnsafeMutableRawPointer(bitPattern: top), context)
+    }
+
+    @inline(__always)
+    private func returnStack(of goroutine: GoroutineRef) {
         let kind = Int(goroutine.cell.stackClass)
-        if kind == StackArena.defaultShift - StackArena.smallestShift {
+        if kind == StackArena.defaultClass {
+            let processor = cell.processor!
             while !processor.cell.stacks.give(goroutine.cell.stackSlot) {
-                unsafe processor.cell.stacks.drainHalf(into: &SchedulerCore.shared.cell.stacks, kind: kind)
+                processor.cell.stacks.drainHalf(into: &SchedulerCore.running.cell.stacks, kind: kind)
             }
         } else {
-            unsafe SchedulerCore.shared.cell.stacks.give(kind, CollectionOfOne(goroutine.cell.stackSlot))
+            SchedulerCore.running.cell.stacks.give(kind, CollectionOfOne(goroutine.cell.stackSlot))
         }
         goroutine.cell.hasStack = false
+    }
+
+    /// Ends the life of a goroutine that has no stack any more.
+    @inline(__always)
+    func recycle(_ goroutine: GoroutineRef) {
         goroutine.cell.status = .free
+        let processor = cell.processor!
         processor.cell.ended.store(processor.cell.ended.load(ordering: .relaxed) &+ 1, ordering: .releasing)
         processor.recycle(goroutine)
     }

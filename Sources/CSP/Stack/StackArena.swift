@@ -11,6 +11,7 @@ struct StackArena: ~Copyable {
     static let defaultShift = 18
     static let smallestShift = Int(CSP_SMALLEST_STACK_SHIFT)
     static let classes = Int(CSP_STACK_CLASSES)
+    static let defaultClass = defaultShift - smallestShift
 
     private struct Class {
         var used = 0

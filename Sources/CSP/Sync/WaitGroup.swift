@@ -31,7 +31,7 @@ public final class WaitGroup: Sendable {
 
     /// Adds `delta`, which may be negative. At zero everybody who waits goes on; below zero it traps.
     public func add(_ delta: Int = 1) {
-        let now = state.add(Int64(delta) << 32, ordering: .acquiringAndReleasing).newValue
+        let now = state.wrappingAdd(Int64(delta) << 32, ordering: .acquiringAndReleasing).newValue
         if now >> 32 < 0 { fatal("panic: sync: negative WaitGroup counter") }
         if now >> 32 == 0, now != 0 { releaseWaiters() }
     }
@@ -45,9 +45,11 @@ public final class WaitGroup: Sendable {
         if state.load(ordering: .acquiring) >> 32 == 0 { return }
         lock.lock()
         guard join() else { return lock.unlock() }
-        unsafe Party.wait(.waitGroup, releasing: lock) { waiter in
+        unsafe Waiter.withOwn { waiter in
             // SAFETY: under the lock.
             unsafe waiters.pointee.append(waiter)
+            let party = unsafe waiter.pointee.party
+            party.block(.waitGroup, .unlock(lock))
         }
     }
 
@@ -82,7 +84,7 @@ public final class WaitGroup: Sendable {
             unsafe released.append(waiter)
             count += 1
         }
-        state.subtract(count, ordering: .acquiringAndReleasing)
+        state.wrappingSubtract(count, ordering: .acquiringAndReleasing)
         lock.unlock()
         while let waiter = unsafe released.takeFirst() {
             let party = unsafe waiter.pointee.party

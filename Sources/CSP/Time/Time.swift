@@ -37,7 +37,7 @@ public enum Time {
         unsafe withUnsafeMutablePointer(to: &node) { node in
             processor.cell.timers.lock.lock()
             unsafe TimerNode.armLocked(node, at: deadline, on: processor)
-            goroutine.park(.sleep, releasing: .lock(processor.cell.timers.lock.handle))
+            goroutine.park(.sleep, .unlock(processor.cell.timers.lock.handle))
         }
     }
 

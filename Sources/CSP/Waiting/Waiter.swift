@@ -10,22 +10,40 @@ struct Waiter: ~Copyable {
     // Guarded by the lock of the channel whose list it is in.
     @usableFromInline var next: UnsafeMutablePointer<Waiter>?
     @usableFromInline var previous: UnsafeMutablePointer<Waiter>?
-    @usableFromInline var isQueued = false
 
     // Written by the owner before it queues.
     /// Where the value is (a sender: some) or goes (a receiver: nil, initialised): an `Element?`.
     @usableFromInline var slot: UnsafeMutableRawPointer?
-    @usableFromInline var party: Party
     /// The select it is a case of, or nil.
     @usableFromInline var selection: UnsafeMutablePointer<Selection>?
-    @usableFromInline var caseIndex = 0
+    @usableFromInline var party: Party
+
+    // Guarded by the lock.
+    @usableFromInline var isQueued = false
 
     // Written by whoever completes the operation, before it makes the party ready.
     /// False when the channel was closed instead.
     @usableFromInline var succeeded = false
 
+    // Written by the owner before it queues.
+    @usableFromInline var caseIndex: Int32 = 0
+
     @usableFromInline
     init(party: Party) { self.party = party }
+
+    /// The calling goroutine's own, or one for the calling thread, which arms for one wait.
+    @inline(__always)
+    static func withOwn<T>(_ body: (UnsafeMutablePointer<Waiter>) -> T) -> T {
+        if let goroutine = GoroutineRef.current {
+            // SAFETY: control blocks are immortal.
+            return unsafe withUnsafeMutablePointer(to: &goroutine.pointer.pointee.waiter) { unsafe body($0) }
+        }
+        let thread = ThreadParker.current
+        thread.arm()
+        var waiter = Waiter(party: .thread(thread))
+        // SAFETY: the waiter outlives the wait, and is off every list then.
+        return unsafe withUnsafeMutablePointer(to: &waiter) { unsafe body($0) }
+    }
 }
 
 /// Who waits. Swift tasks become a third kind.
@@ -42,26 +60,20 @@ enum Party {
         return .thread(thread)
     }
 
-    /// Blocks the caller with `lock` held: queues a waiter by `enqueue`, and releases the lock once others may see it.
-    static func wait(
-        _ reason: WaitReason, releasing lock: LockWord, _ enqueue: (UnsafeMutablePointer<Waiter>) -> Void
-    ) {
-        let party = caller()
-        var waiter = Waiter(party: party)
-        // SAFETY: the waiter outlives the wait, and is off every list then.
-        unsafe withUnsafeMutablePointer(to: &waiter) { waiter in
-            unsafe enqueue(waiter)
-            party.block(reason, releasing: .lock(lock))
-        }
-    }
-
-    /// Returns after `ready`. What `release` names is released once others may see the waiters.
-    func block(_ reason: WaitReason, releasing release: Release) {
+    /// Returns after `ready`. What `afterwards` names is released once others may see the waiters.
+    @inline(__always)
+    func block(_ reason: WaitReason, _ afterwards: Afterwards) {
         switch self {
         case .goroutine(let goroutine):
-            goroutine.park(reason, releasing: release)
+            goroutine.park(reason, afterwards)
         case .thread(let thread):
-            release.now()
+            // SAFETY: they are on this stack.
+            switch afterwards {
+            case .unlockChannel(let channel): channel.unlock()
+            case .unlock(let lock): lock.unlock()
+            case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
+            case .nothing, .enqueue, .recycle: break
+            }
             thread.wait()
         }
     }
@@ -85,8 +97,10 @@ struct Selection: ~Copyable {
 
     /// True for exactly one caller. Whoever wins must complete the case and make the party ready.
     @usableFromInline
-    func claim(_ index: Int) -> Bool {
-        winner.compareExchange(expected: Self.undecided, desired: index, ordering: .acquiringAndReleasing).exchanged
+    func claim(_ index: Int32) -> Bool {
+        winner.compareExchange(
+            expected: Self.undecided, desired: Int(index), ordering: .acquiringAndReleasing
+        ).exchanged
     }
 }
 
