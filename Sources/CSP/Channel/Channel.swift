@@ -4,26 +4,46 @@
 /// buffered, only while the buffer is full. Waiters are served first in, first out. The k-th receive completes before the
 /// (k + capacity)-th send does; close happens before a receive that returns nil because of it (https://go.dev/ref/mem#chan).
 public final class Channel<Element: ~Copyable>: Sendable {
-    // SAFETY: (whole type) the core and its buffer live as long as the channel; slots outlive the operation.
-    @usableFromInline let core: ChannelRef
+    // SAFETY: (whole type) the core and its buffer live as long as the channel; slots outlive the operation. The lifetime of `self` is extended
+    // to the end of each operation, since the core is used by its address.
+    // The core must be first: its address is that of the object and the header, which spares a load and the checks for exclusive access.
+    nonisolated(unsafe) private var storage: ChannelCore
+    /// The buffer, if it is no larger.
+    nonisolated(unsafe) private var room: (UInt64, UInt64) = (0, 0)
+
+    @usableFromInline var core: ChannelRef {
+        @inlinable @inline(__always) get {
+            unsafe ChannelRef(
+                (Unmanaged.passUnretained(self).toOpaque() + Self.headerSize).assumingMemoryBound(to: ChannelCore.self))
+        }
+    }
+
+    /// Bytes of a native Swift object before its first property.
+    @usableFromInline static var headerSize: Int { @inlinable @inline(__always) get { 16 } }
 
     /// - Parameter capacity: Elements that the buffer holds; negative traps.
     public init(capacity: Int = 0) {
-        // SAFETY: memory of our own, released in deinit.
-        guard capacity >= 0,
-            !capacity.multipliedReportingOverflow(by: Swift.max(1, MemoryLayout<Element>.stride)).overflow
-        else {
-            fatal("panic: makechan: size out of range")
+        let (size, overflow) = capacity.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
+        guard capacity >= 0, !overflow else { fatal("panic: makechan: size out of range") }
+        unsafe storage = ChannelCore(capacity: capacity)
+        guard core.core.capacity == capacity, unsafe roomAddress == UnsafeMutableRawPointer(core.pointer + 1) else {
+            fatal(
+                "fatal error: this Swift runtime lays out objects in a way unknown to swift-csp; please report its version"
+            )
         }
-        let header = (MemoryLayout<ChannelCore>.size + Self.alignment - 1) & ~(Self.alignment - 1)
-        let memory = UnsafeMutableRawPointer.allocate(
-            byteCount: header + capacity * MemoryLayout<Element>.stride, alignment: Self.alignment)
-        let pointer = unsafe memory.bindMemory(to: ChannelCore.self, capacity: 1)
-        unsafe pointer.initialize(to: ChannelCore(capacity: capacity, buffer: memory + header))
-        core = unsafe ChannelRef(pointer)
+        if capacity == 0 { return }
+        if Self.fitsRoom(size) {
+            unsafe core.core.buffer = unsafe roomAddress
+        } else {
+            unsafe core.core.buffer = .allocate(
+                byteCount: size, alignment: Swift.max(16, MemoryLayout<Element>.alignment))
+        }
     }
 
-    private static var alignment: Int { Swift.max(64, MemoryLayout<Element>.alignment) }
+    private var roomAddress: UnsafeMutableRawPointer {
+        unsafe withUnsafeMutablePointer(to: &room) { UnsafeMutableRawPointer($0) }
+    }
+    private static func fitsRoom(_ size: Int) -> Bool { size <= 16 && MemoryLayout<Element>.alignment <= 8 }
 
     deinit {
         if let timer = unsafe core.core.timer { unsafe ChannelTimer.destroy(timer) }
@@ -31,8 +51,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
         for offset in 0..<core.core.count {
             unsafe core.element(core.core.head + offset, of: Element.self).deinitialize(count: 1)
         }
-        unsafe core.pointer.deinitialize(count: 1)
-        unsafe UnsafeMutableRawPointer(core.pointer).deallocate()
+        if !Self.fitsRoom(core.core.capacity * MemoryLayout<Element>.stride) { unsafe core.core.buffer?.deallocate() }
     }
 
     // MARK: Send
@@ -42,6 +61,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
     @available(*, noasync)
     @inlinable
     public func send(_ value: consuming sending Element) {
+        defer { withExtendedLifetime(self) {} }
         var slot: Element? = consume value
         // SAFETY: the slot outlives the operation.
         unsafe withUnsafeMutablePointer(to: &slot) { slot in
@@ -65,7 +85,8 @@ public final class Channel<Element: ~Copyable>: Sendable {
 
     @inlinable
     func trySendSlot(_ slot: inout Element?) -> Bool {
-        core.maySend() && core.trySend(&slot, locked: false)
+        defer { withExtendedLifetime(self) {} }
+        return core.maySend() && core.trySend(&slot, locked: false)
     }
 
     // MARK: Receive
@@ -76,6 +97,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
     @discardableResult
     @inlinable
     public func receive() -> sending Element? {
+        defer { withExtendedLifetime(self) {} }
         var slot: Element? = nil
         // SAFETY: the slot outlives the operation.
         unsafe withUnsafeMutablePointer(to: &slot) { slot in
@@ -89,6 +111,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
     /// The next value if that needs no waiting.
     @inlinable
     public func tryReceive() -> sending ReceiveAttempt<Element> {
+        defer { withExtendedLifetime(self) {} }
         guard core.mayReceive() else { return .empty }
         var slot: Element? = nil
         guard core.tryReceive(&slot, locked: false) else { return .empty }
@@ -99,13 +122,19 @@ public final class Channel<Element: ~Copyable>: Sendable {
     // MARK: Close and look
 
     /// No more values: wakes every waiter. Traps when the channel is already closed; a sender that waits then traps.
-    public func close() { core.close() }
+    public func close() {
+        core.close()
+        withExtendedLifetime(self) {}
+    }
 
     /// Values in the buffer now. A timer's channel looks unbuffered, as since Go 1.23.
     public var count: Int {
         if unsafe core.core.timer != nil { return 0 }
         core.lock()
-        defer { core.unlock() }
+        defer {
+            core.unlock()
+            withExtendedLifetime(self) {}
+        }
         return core.core.count
     }
 

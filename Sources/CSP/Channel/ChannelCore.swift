@@ -25,14 +25,13 @@ struct ChannelCore: ~Copyable {
     // Written once.
     @usableFromInline let capacity: Int
     /// Room for `capacity` elements.
-    @usableFromInline let buffer: UnsafeMutableRawPointer?
+    @usableFromInline var buffer: UnsafeMutableRawPointer?
     /// The timer that sends on this channel, which owns it. Written before anybody else has the channel.
     var timer: UnsafeMutablePointer<ChannelTimer>?
 
     @usableFromInline
-    init(capacity: Int, buffer: UnsafeMutableRawPointer?) {
+    init(capacity: Int) {
         self.capacity = capacity
-        unsafe self.buffer = unsafe buffer
         lockWord.store(capacity > 0 ? Readiness.sendableBit : 0, ordering: .relaxed)
     }
 }

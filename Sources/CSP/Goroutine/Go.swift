@@ -13,16 +13,9 @@ import CCSP
 /// - Complexity: O(1); no allocation beyond the closure's own.
 @inline(never)
 public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: consuming sending @escaping () -> Void) {
-    var stackClass = StackArena.defaultClass
-    if let stackSize {
-        guard let chosen = StackArena.kind(for: stackSize) else {
-            fatal("panic: go: stack size \(stackSize) out of range (1 byte to 1 GiB)")
-        }
-        stackClass = chosen
-    }
     // SAFETY: `body` is sent to the new goroutine.
     unsafe GoroutineRef.spawn(
-        name, stackClass: stackClass, creatorAddress: csp_return_address(), GoroutineBody(run: body))
+        name, stackSize: stackSize, creatorAddress: csp_return_address(), GoroutineBody(run: body, group: nil))
 }
 
 /// A goroutine's identity.

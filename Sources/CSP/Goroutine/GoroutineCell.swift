@@ -49,6 +49,8 @@ struct GoroutineCell: ~Copyable {
 /// which as an optional would be wrapped in another one.
 struct GoroutineBody: ~Copyable {
     let run: () -> Void
+    /// Told when it is done.
+    let group: WaitGroup?
 }
 
 /// A goroutine's control block by reference.

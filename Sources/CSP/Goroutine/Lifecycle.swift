@@ -23,9 +23,16 @@ extension GoroutineRef {
     /// Makes `body` a runnable goroutine.
     @inline(never)
     static func spawn(
-        _ name: String?, stackClass: Int, creatorAddress: UnsafeMutableRawPointer?,
+        _ name: String?, stackSize: Int?, creatorAddress: UnsafeMutableRawPointer?,
         _ body: consuming GoroutineBody
     ) {
+        var stackClass = StackArena.defaultClass
+        if let stackSize {
+            guard let chosen = StackArena.kind(for: stackSize) else {
+                fatal("panic: go: stack size \(stackSize) out of range (1 byte to 1 GiB)")
+            }
+            stackClass = chosen
+        }
         if let creator = current {
             let processor = creator.cell.worker!.cell.processor!
             let goroutine = processor.takeFreeGoroutine()
@@ -171,8 +178,13 @@ extension GoroutineRef {
     @inline(never)
     fileprivate func runBody() {
         let body = cell.body.take()!
-        body.run()
+        let group = body.group
+        run(body.run)
+        group?.done()
     }
+
+    @inline(__always)
+    private func run(_ body: consuming @escaping () -> Void) { body() }
 }
 
 /// The first function on every goroutine's stack.

@@ -1,3 +1,4 @@
+import CCSP
 import Synchronization
 
 /// Waits until a number of goroutines are done (Go's `sync.WaitGroup`).
@@ -53,13 +54,13 @@ public final class WaitGroup: Sendable {
         }
     }
 
-    /// Runs `body` in a goroutine and counts it: `add()`, `go`, and `done` when it returns.
-    public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: sending @escaping () -> Void) {
+    /// Runs `body` in a goroutine and counts it: `add()`, `go`, and `done` when it has returned and what it captured is released.
+    @inline(never)
+    public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: consuming sending @escaping () -> Void) {
         add()
-        CSP.go(name, stackSize: stackSize) {
-            body()
-            self.done()
-        }
+        // SAFETY: `body` is sent to the new goroutine.
+        unsafe GoroutineRef.spawn(
+            name, stackSize: stackSize, creatorAddress: csp_return_address(), GoroutineBody(run: body, group: self))
     }
 
     /// Under the lock: counts one more waiter, unless the counter is zero.

@@ -3,7 +3,9 @@ extension Time {
     ///
     /// Go 1.23's rules: after `stop` or `reset` has returned, no value of the earlier setting is received; and a timer whose channel
     /// nobody has any more is released, stopped or not.
-    public final class Timer: Sendable {
+    ///
+    /// Copies are the same timer.
+    public struct Timer: Sendable {
         private let function: FunctionTimer?
         private let target: Channel<Instant>?
 
@@ -43,7 +45,9 @@ extension Time {
     }
 
     /// Sends the time at regular intervals; drops ticks for a slow receiver.
-    public final class Ticker: Sendable {
+    ///
+    /// Copies are the same ticker.
+    public struct Ticker: Sendable {
         private let target: Channel<Instant>
 
         /// Traps when `period` is not positive.

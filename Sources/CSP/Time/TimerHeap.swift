@@ -37,78 +37,89 @@ struct TimerHeap: ~Copyable {
     let earliest = Atomic<Int64>(.max)
     let lock = OwnedLock()
     // Guarded by lock.
-    private var nodes: [UnsafeMutablePointer<TimerNode>] = unsafe []
+    private var entries: [Entry] = []
+
+    /// The deadline is here too, so that to compare needs no look at a node, which is on some cold stack.
+    @safe
+    private struct Entry {
+        let deadline: Int64
+        let node: UnsafeMutablePointer<TimerNode>
+    }
 
     // SAFETY: (whole type) nodes in the heap are valid, by their owners' promise; all under the lock.
     mutating func insert(_ node: UnsafeMutablePointer<TimerNode>) {
-        unsafe node.pointee.place = nodes.count
-        unsafe nodes.append(node)
-        rise(unsafe node.pointee.place)
+        let entry = unsafe Entry(deadline: node.pointee.deadline, node: node)
+        entries.append(entry)
+        rise(entry, from: entries.count - 1)
         publish()
     }
 
     mutating func remove(_ node: UnsafeMutablePointer<TimerNode>) -> Bool {
         let place = unsafe node.pointee.place
         guard place >= 0 else { return false }
-        unsafe node.pointee.place = -1
-        let last = unsafe nodes.removeLast()
-        if unsafe last != node {
-            unsafe put(last, at: place)
-            sink(place)
-            rise(unsafe last.pointee.place)
-        }
+        take(at: place)
         publish()
         return true
     }
 
     /// Fires everything that is due, earliest first.
     mutating func run(at now: Int64) {
-        while let first = unsafe nodes.first, unsafe first.pointee.deadline <= now {
-            _ = unsafe remove(first)
-            let next = unsafe first.pointee.fire(first.pointee.object)
+        while let first = entries.first, first.deadline <= now {
+            take(at: 0)
+            let next = unsafe first.node.pointee.fire(first.node.pointee.object)
             if next != 0 {
-                unsafe first.pointee.deadline = next
-                unsafe insert(first)
+                unsafe first.node.pointee.deadline = next
+                unsafe insert(first.node)
             }
+        }
+        publish()
+    }
+
+    private mutating func take(at place: Int) {
+        unsafe entries[place].node.pointee.place = -1
+        let last = entries.removeLast()
+        guard place < entries.count else { return }
+        if place > 0, last.deadline < entries[(place - 1) / 4].deadline {
+            rise(last, from: place)
+        } else {
+            sink(last, from: place)
         }
     }
 
     private func publish() {
-        earliest.store(unsafe nodes.first?.pointee.deadline ?? .max, ordering: .sequentiallyConsistent)
+        let first = entries.first?.deadline ?? .max
+        if earliest.load(ordering: .relaxed) != first { earliest.store(first, ordering: .sequentiallyConsistent) }
     }
 
-    private mutating func put(_ node: UnsafeMutablePointer<TimerNode>, at place: Int) {
-        unsafe nodes[place] = unsafe node
-        unsafe node.pointee.place = place
+    private mutating func put(_ entry: Entry, at place: Int) {
+        entries[place] = entry
+        unsafe entry.node.pointee.place = place
     }
 
-    private mutating func rise(_ start: Int) {
+    private mutating func rise(_ entry: Entry, from start: Int) {
         var place = start
-        let node = unsafe nodes[place]
         while place > 0 {
             let parent = (place - 1) / 4
-            guard unsafe node.pointee.deadline < nodes[parent].pointee.deadline else { break }
-            unsafe put(nodes[parent], at: place)
+            guard entry.deadline < entries[parent].deadline else { break }
+            put(entries[parent], at: place)
             place = parent
         }
-        unsafe put(node, at: place)
+        put(entry, at: place)
     }
 
-    private mutating func sink(_ start: Int) {
+    private mutating func sink(_ entry: Entry, from start: Int) {
         var place = start
-        let node = unsafe nodes[place]
         while true {
             let first = place * 4 + 1
-            guard unsafe first < nodes.count else { break }
+            guard first < entries.count else { break }
             var least = first
-            for child in unsafe first..<min(first + 4, nodes.count)
-            where unsafe nodes[child].pointee.deadline < nodes[least].pointee.deadline {
+            for child in first..<min(first + 4, entries.count) where entries[child].deadline < entries[least].deadline {
                 least = child
             }
-            guard unsafe nodes[least].pointee.deadline < node.pointee.deadline else { break }
-            unsafe put(nodes[least], at: place)
+            guard entries[least].deadline < entry.deadline else { break }
+            put(entries[least], at: place)
             place = least
         }
-        unsafe put(node, at: place)
+        put(entry, at: place)
     }
 }
