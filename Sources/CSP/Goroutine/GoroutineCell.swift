@@ -29,7 +29,6 @@ struct GoroutineCell: ~Copyable {
     var stackClass: UInt8 = 0
     var stackSlot: Int32 = 0
     var worker: WorkerRef?
-    var next: GoroutineRef?
     /// For its plain operations: on its stack it would cost whoever wakes it a cache miss.
     var waiter: Waiter
     var id: UInt64 = 0

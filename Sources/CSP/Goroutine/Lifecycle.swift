@@ -205,7 +205,7 @@ func goroutineMain() -> Never {
 extension ProcessorRef {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     private static var idBatch: Int { 16 }
-    private static var mostFree: Int { 512 }
+    private static var mostFree: Int { 2048 }
 
     @inline(__always)
     func takeID() -> UInt64 {
@@ -223,55 +223,54 @@ extension ProcessorRef {
 
     @inline(__always)
     func takeFreeGoroutine() -> GoroutineRef {
-        if let free = cell.freeGoroutines.popFirst() { return free }
+        if let free = cell.freeGoroutines.pop() { return free }
         SchedulerCore.running.refill(&cell.freeGoroutines, 64)
-        return cell.freeGoroutines.popFirst()!
+        return cell.freeGoroutines.pop()!
     }
 
     @inline(__always)
     func recycle(_ goroutine: GoroutineRef) {
-        cell.freeGoroutines.prepend(goroutine)
+        cell.freeGoroutines.push(goroutine)
         if cell.freeGoroutines.count > Self.mostFree {
-            var half = GoroutineChain()
-            for _ in 0..<Self.mostFree / 2 { half.append(cell.freeGoroutines.popFirst()!) }
-            SchedulerCore.running.giveFree(half)
+            SchedulerCore.running.takeBack(Self.mostFree / 2, of: &cell.freeGoroutines)
         }
     }
 }
 
 extension SchedulerCore {
     func takeFreeGoroutine() -> GoroutineRef {
-        var chain = GoroutineChain()
-        refill(&chain, 1)
-        return chain.popFirst()!
+        cell.freeLock.lock()
+        defer { cell.freeLock.unlock() }
+        if cell.freeGoroutines.count == 0 { makeGoroutines() }
+        return cell.freeGoroutines.pop()!
     }
 
-    func giveFree(_ chain: GoroutineChain) {
+    func takeBack(_ count: Int, of free: inout FreeGoroutines) {
         cell.freeLock.lock()
-        cell.freeGoroutines.append(chain)
+        free.move(oldest: count, to: &cell.freeGoroutines)
         cell.freeLock.unlock()
     }
 
-    /// Adds `count` free control blocks to `chain`: recycled ones, else new ones.
-    func refill(_ chain: inout GoroutineChain, _ count: Int) {
+    /// Adds `count` free control blocks to `free`: recycled ones, else new ones.
+    func refill(_ free: inout FreeGoroutines, _ count: Int) {
         cell.freeLock.lock()
-        defer { cell.freeLock.unlock() }
-        if cell.freeGoroutines.first == nil {
-            let chunk = 64
-            let stride = (MemoryLayout<GoroutineCell>.stride + 63) & ~63
-            guard let memory = unsafe csp_immortal_memory(chunk * stride) else {
-                fatal("fatal error: out of memory for goroutines")
-            }
-            for index in 0..<chunk {
-                // SAFETY: fresh memory of the right size and alignment.
-                let reference = unsafe GoroutineRef(memory + index * stride)!
-                unsafe reference.pointer.initialize(to: GoroutineCell(reference))
-                cell.freeGoroutines.append(reference)
-            }
+        if cell.freeGoroutines.count == 0 { makeGoroutines() }
+        cell.freeGoroutines.move(newest: count, to: &free)
+        cell.freeLock.unlock()
+    }
+
+    /// Guarded by freeLock.
+    private func makeGoroutines() {
+        let chunk = 64
+        let stride = (MemoryLayout<GoroutineCell>.stride + 63) & ~63
+        guard let memory = unsafe csp_immortal_memory(chunk * stride) else {
+            fatal("fatal error: out of memory for goroutines")
         }
-        for _ in 0..<count {
-            guard let one = cell.freeGoroutines.popFirst() else { break }
-            chain.append(one)
+        for index in (0..<chunk).reversed() {
+            // SAFETY: fresh memory of the right size and alignment.
+            let reference = unsafe GoroutineRef(memory + index * stride)!
+            unsafe reference.pointer.initialize(to: GoroutineCell(reference))
+            cell.freeGoroutines.push(reference)
         }
     }
 

@@ -93,10 +93,8 @@ extension WorkerRef {
 
     /// Empties a processor that maxProcs no longer counts.
     private func surrender(_ processor: ProcessorRef) {
-        var chain = GoroutineChain()
-        while let one = processor.takeRunNext() ?? processor.cell.queue.pop() { chain.append(one) }
         let core = SchedulerCore.running
-        if chain.count > 0 { core.cell.global.append(chain) }
+        while let one = processor.takeRunNext() ?? processor.cell.queue.pop() { core.cell.global.append(one) }
     }
 
     /// A fair share of the global queue; the first is returned, the others join the local queue.
@@ -105,9 +103,11 @@ extension WorkerRef {
         let waiting = core.cell.global.count.load(ordering: .relaxed)
         guard waiting > 0 else { return nil }
         let share = min(most, waiting / core.cell.maxProcs.load(ordering: .relaxed) + 1)
-        var chain = core.cell.global.take(share)
-        guard let first = chain.popFirst() else { return nil }
-        while let next = chain.popFirst() { processor.enqueue(next) }
+        var first: GoroutineRef?
+        // Without overflow, which would need the lock that is held: the local queue is empty, or only one is taken.
+        core.cell.global.take(share) { next in
+            if first == nil { first = next } else { processor.enqueue(next) }
+        }
         return first
     }
 

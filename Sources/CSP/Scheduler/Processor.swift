@@ -18,7 +18,7 @@ struct ProcessorCell: ~Copyable {
     var timers = TimerHeap()
     // Owner only.
     var runNextStreak: UInt32 = 0
-    var freeGoroutines = GoroutineChain()
+    var freeGoroutines = FreeGoroutines(capacity: 256)
     var stacks = StackCache()
     var random: UInt64
     var nextID: UInt64 = 0
@@ -79,11 +79,7 @@ struct ProcessorRef: Equatable {
     @inline(never)
     private func enqueueSlow(_ goroutine: GoroutineRef) {
         while !cell.queue.push(goroutine) {
-            if var half = cell.queue.takeHalf() {
-                half.append(goroutine)
-                SchedulerCore.running.cell.global.append(half)
-                return
-            }
+            if cell.queue.moveHalf(to: &SchedulerCore.running.cell.global, and: goroutine) { return }
         }
     }
 

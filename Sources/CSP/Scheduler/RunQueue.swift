@@ -73,20 +73,20 @@ struct RunQueue: ~Copyable {
         unsafe csp_prefetch_stack(slot(taken &+ 3).pointee.load(ordering: .relaxed))
     }
 
-    /// Owner only: takes half of a full queue out, as a chain. Nil when a thief made room meanwhile.
-    func takeHalf() -> GoroutineChain? {
-        let first = head.load(ordering: .acquiring), last = tail.load(ordering: .relaxed)
-        let taken = (last &- first) / 2
-        guard taken > 0 else { return nil }
-        var chain = GoroutineChain()
-        guard
+    /// Owner only: moves half of a full queue to the global one, and `last` behind it. False when a thief made room meanwhile.
+    func moveHalf(to global: inout GlobalQueue, and last: GoroutineRef) -> Bool {
+        let first = head.load(ordering: .acquiring), end = tail.load(ordering: .relaxed)
+        let taken = (end &- first) / 2
+        guard taken > 0,
             head.compareExchange(expected: first, desired: first &+ taken, ordering: .acquiringAndReleasing).exchanged
-        else { return nil }
+        else { return false }
         // Ours now; and nobody else overwrites slots.
-        for offset in 0..<taken {
-            unsafe chain.append(GoroutineRef(slot(first &+ offset).pointee.load(ordering: .relaxed))!)
+        global.append(Int(taken) + 1) { index in
+            index == Int(taken)
+                ? last
+                : unsafe GoroutineRef(slot(first &+ UInt32(index)).pointee.load(ordering: .relaxed))!
         }
-        return chain
+        return true
     }
 
     /// Moves the older half, and only goroutines below index `limit`, to `thief`'s empty queue, all but one, which is returned.
@@ -110,45 +110,5 @@ struct RunQueue: ~Copyable {
             if taken > 1 { thief.tail.store(end &+ taken &- 1, ordering: .releasing) }
             return newest
         }
-    }
-}
-
-/// Goroutines linked through their `next`.
-struct GoroutineChain {
-    private(set) var first: GoroutineRef?
-    private(set) var last: GoroutineRef?
-    private(set) var count = 0
-
-    @inline(__always)
-    mutating func append(_ goroutine: GoroutineRef) {
-        goroutine.cell.next = nil
-        if let last { last.cell.next = goroutine } else { first = goroutine }
-        last = goroutine
-        count += 1
-    }
-
-    @inline(__always)
-    mutating func prepend(_ goroutine: GoroutineRef) {
-        goroutine.cell.next = first
-        first = goroutine
-        if last == nil { last = goroutine }
-        count += 1
-    }
-
-    mutating func append(_ chain: GoroutineChain) {
-        guard let head = chain.first else { return }
-        if let last { last.cell.next = head } else { first = head }
-        last = chain.last
-        count += chain.count
-    }
-
-    @inline(__always)
-    mutating func popFirst() -> GoroutineRef? {
-        guard let goroutine = first else { return nil }
-        first = goroutine.cell.next
-        if first == nil { last = nil }
-        goroutine.cell.next = nil
-        count -= 1
-        return goroutine
     }
 }

@@ -26,7 +26,7 @@ struct SchedulerCell: ~Copyable {
     var monitor = Monitor()
     let freeLock = OwnedLock()
     // Guarded by freeLock.
-    var freeGoroutines = GoroutineChain()
+    var freeGoroutines = FreeGoroutines(capacity: 1024)
 
     let nextID = Atomic<UInt64>(1)
     /// Goroutines started by threads outside.

@@ -119,6 +119,10 @@ struct WorkerRef: Equatable {
         guard Int(goroutine.cell.stackClass) == StackArena.defaultClass, let slot = cell.processor!.cell.stacks.take()
         else { return false }
         bind(goroutine, StackArena.defaultClass, slot)
+        // The stack for the goroutine after this one may be in no cache.
+        if let next = cell.processor!.cell.stacks.first {
+            unsafe csp_prefetch_top(UnsafeRawPointer(bitPattern: top(StackArena.defaultClass, next)))
+        }
         return true
     }
 
@@ -137,16 +141,20 @@ struct WorkerRef: Equatable {
     private func bind(_ goroutine: GoroutineRef, _ kind: Int, _ slot: Int32) {
         goroutine.cell.stackSlot = slot
         goroutine.cell.hasStack = true
-        let size = UInt(1) << UInt(truncatingIfNeeded: StackArena.smallestShift &+ kind)
-        // Coloured tops: stacks that all began at the same offset would share a few cache sets.
-        let colour = UInt(truncatingIfNeeded: slot & 31) * 64
-        let top = SchedulerCore.running.cell.stacks.base(kind, slot) &+ size &- colour
         unsafe withUnsafePointer(to: csp_get_arena().pointee.owners) {
             let table = unsafe UnsafeRawPointer($0).load(
                 fromByteOffset: kind &* 8, as: UnsafeMutablePointer<UnsafeMutableRawPointer?>.self)
             unsafe table[Int(slot)] = UnsafeMutableRawPointer(goroutine.pointer)
         }
-        unsafe csp_context_prepare(goroutine.context, UnsafeMutableRawPointer(bitPattern: top), context)
+        unsafe csp_context_prepare(goroutine.context, UnsafeMutableRawPointer(bitPattern: top(kind, slot)), context)
+    }
+
+    /// Where a stack begins. Coloured: stacks that all began at the same offset would share a few cache sets.
+    @inline(__always)
+    private func top(_ kind: Int, _ slot: Int32) -> UInt {
+        let size = UInt(1) << UInt(truncatingIfNeeded: StackArena.smallestShift &+ kind)
+        let colour = UInt(truncatingIfNeeded: slot & 31) &* 64
+        return SchedulerCore.running.cell.stacks.base(kind, slot) &+ size &- colour
     }
 
     @inline(__always)

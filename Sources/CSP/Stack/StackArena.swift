@@ -132,6 +132,10 @@ struct StackCache: ~Copyable {
         return true
     }
 
+    /// The slot that will be taken next.
+    @inline(__always)
+    var first: Int32? { count > 0 ? unsafe slots[count - 1] : nil }
+
     /// Returns the colder half.
     mutating func drainHalf(into arena: inout StackArena, kind: Int) {
         let half = count / 2
