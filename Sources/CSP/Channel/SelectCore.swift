@@ -220,7 +220,7 @@ extension ChannelRef {
 func randomNumber(below bound: Int) -> Int {
     let bits: UInt64
     if let goroutine = GoroutineRef.current {
-        bits = goroutine.cell.worker!.cell.processor!.nextRandom()
+        bits = goroutine.cell.worker!.nextRandom()
     } else {
         // SAFETY: the record is this thread's own.
         let record = unsafe csp_current_thread_record()!

@@ -33,36 +33,41 @@ extension GoroutineRef {
             }
             stackClass = chosen
         }
-        if let creator = current {
-            let processor = creator.cell.worker!.cell.processor!
-            let goroutine = processor.takeFreeGoroutine()
-            goroutine.cell.id = processor.takeID()
-            goroutine.cell.creatorID = creator.cell.id
-            unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, body)
-            let started = processor.cell.started.load(ordering: .relaxed)
-            processor.cell.started.store(started &+ 1, ordering: .releasing)
-            processor.setRunNext(goroutine)
-            SchedulerCore.running.cell.monitor.noteWaiting()
-        } else {
-            let core = unsafe SchedulerCore.shared
-            let goroutine = core.takeFreeGoroutine()
-            goroutine.cell.id = core.cell.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
-            goroutine.cell.creatorID = 0
-            unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, body)
-            core.cell.startedOutside.wrappingAdd(1, ordering: .releasing)
-            core.cell.global.append(goroutine)
-            core.submitted()
+        let task = DormantTask.capture()
+        let creator = current
+        if let creator {
+            let worker = creator.cell.worker!
+            if let processor = worker.enter() {
+                let goroutine = processor.takeFreeGoroutine()
+                goroutine.cell.id = processor.takeID()
+                goroutine.cell.creatorID = creator.cell.id
+                unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, task, body)
+                let started = processor.cell.started.load(ordering: .relaxed)
+                processor.cell.started.store(started &+ 1, ordering: .releasing)
+                processor.setRunNext(goroutine)
+                worker.exit()
+                SchedulerCore.running.cell.monitor.noteWaiting()
+                return
+            }
+            worker.exit()
         }
+        let core = unsafe SchedulerCore.shared
+        let goroutine = core.takeFreeGoroutine()
+        goroutine.cell.id = core.cell.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
+        goroutine.cell.creatorID = creator?.cell.id ?? 0
+        unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, task, body)
+        core.cell.startedOutside.wrappingAdd(1, ordering: .releasing)
+        goroutine.submit()
     }
 
     @inline(__always)
     private func setUp(
-        _ name: String?, _ stackClass: Int, _ creatorAddress: UnsafeMutableRawPointer?,
+        _ name: String?, _ stackClass: Int, _ creatorAddress: UnsafeMutableRawPointer?, _ task: DormantTask?,
         _ body: consuming GoroutineBody
     ) {
         cell.body = consume body
         if name != nil { cell.name = name }
-        if let task = DormantTask.capture() {
+        if let task {
             cell.savedState = unsafe ThreadStateLayout.shared.state(inTask: task.address)
             cell.hasSavedState = true
             cell.dormantTask = task
@@ -86,10 +91,11 @@ extension GoroutineRef {
     @inline(__always)
     private func leave(_ afterwards: Afterwards) {
         let worker = cell.worker!
+        let processor = worker.enter()
         worker.cell.afterwards = afterwards
         if worker.cell.stateWords.anySet { saveState(from: worker.cell.stateWords) }
         // SAFETY: nothing of this thread is used after the switch.
-        unsafe csp_leave(context, worker.takeAtOnce()?.context ?? worker.context)
+        unsafe csp_leave(context, worker.takeAtOnce(processor)?.context ?? worker.context)
         arrive()
     }
 
@@ -99,6 +105,7 @@ extension GoroutineRef {
         let worker = cell.worker!
         if cell.hasSavedState { restoreState(into: worker.cell.stateWords) }
         worker.finishSwitch()
+        worker.exit()
     }
 
     /// What switches save into and continue at.
@@ -114,26 +121,36 @@ extension GoroutineRef {
     func ready() {
         cell.status = .runnable
         if let caller = Self.current {
-            caller.cell.worker!.cell.processor!.setRunNext(self)
-            SchedulerCore.running.cell.monitor.noteWaiting()
+            let worker = caller.cell.worker!
+            if let processor = worker.enter() {
+                processor.setRunNext(self)
+                worker.exit()
+                return SchedulerCore.running.cell.monitor.noteWaiting()
+            }
+            worker.exit()
         } else if let processor = WorkerRef.current?.cell.processor {
             // A worker that fires timers.
             processor.enqueue(self)
-            SchedulerCore.running.cell.monitor.noteWaiting()
-        } else {
-            let core = unsafe SchedulerCore.shared
-            core.cell.global.append(self)
-            core.submitted()
+            return SchedulerCore.running.cell.monitor.noteWaiting()
         }
+        submit()
+    }
+
+    /// Hands a runnable goroutine to whoever has a processor.
+    func submit() {
+        let core = unsafe SchedulerCore.shared
+        core.cell.global.append(self)
+        core.submitted()
     }
 
     // MARK: Yield
 
     @inline(never)
     func yield() {
-        let worker = cell.worker!, processor = worker.cell.processor!
         // Alone: nobody to let run, except when it is time to look further.
-        if processor.cell.queue.isEmpty, unsafe processor.cell.runNext.load(ordering: .relaxed) == nil {
+        if let processor = cell.worker!.cell.processor, processor.cell.queue.isEmpty,
+            unsafe processor.cell.runNext.load(ordering: .relaxed) == nil
+        {
             let tick = processor.cell.tick.load(ordering: .relaxed) &+ 1
             processor.cell.tick.store(tick, ordering: .relaxed)
             if tick & 15 != 0 { return }
@@ -151,16 +168,17 @@ extension GoroutineRef {
         let worker = cell.worker!
         // What the body has left behind (nothing, in Swift) ends with it.
         if worker.cell.stateWords.anySet { _ = worker.cell.stateWords.take() }
-        if let next = worker.takeFresh(like: self) {
+        if let processor = worker.enter(), let next = worker.takeFresh(processor, like: self) {
             next.cell.stackSlot = cell.stackSlot
             next.cell.hasStack = true
             cell.hasStack = false
-            worker.begin(next)
+            worker.begin(next, processor)
             // SAFETY: this is the stack that changes hands.
             unsafe csp_set_current_goroutine(UnsafeMutableRawPointer(next.pointer))
             unsafe csp_restore_controls(worker.context)
             if next.cell.hasSavedState { next.restoreState(into: worker.cell.stateWords) }
             worker.recycle(self)
+            worker.exit()
             return
         }
         leave(.recycle(self))
@@ -238,6 +256,14 @@ extension ProcessorRef {
 }
 
 extension SchedulerCore {
+    /// For a worker without a processor.
+    func recycle(_ goroutine: GoroutineRef) {
+        cell.startedOutside.wrappingSubtract(1, ordering: .releasing)
+        cell.freeLock.lock()
+        cell.freeGoroutines.push(goroutine)
+        cell.freeLock.unlock()
+    }
+
     func takeFreeGoroutine() -> GoroutineRef {
         cell.freeLock.lock()
         defer { cell.freeLock.unlock() }

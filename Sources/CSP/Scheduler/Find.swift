@@ -15,7 +15,7 @@ extension WorkerRef {
             cell.handed = nil
             return handed
         }
-        let processor = cell.processor!
+        guard let processor = cell.processor else { return findGoroutineSlow(0) }
         let tick = processor.cell.tick.load(ordering: .relaxed)
         if tick & 15 == 0 || processor.cell.isRetired.load(ordering: .relaxed) { return findGoroutineSlow(tick) }
         return takeLocal(processor) ?? findGoroutineSlow(tick)
@@ -24,20 +24,20 @@ extension WorkerRef {
     /// For a goroutine that leaves: the next one of the processor's own, made ready to be switched into. Nil when the worker has to do that, or
     /// had better look further.
     @inline(__always)
-    func takeAtOnce() -> GoroutineRef? {
-        guard let next = takeNearest() else { return nil }
-        if !next.cell.hasStack, !bindCachedStack(next) {
+    func takeAtOnce(_ processor: ProcessorRef?) -> GoroutineRef? {
+        guard let processor, let next = takeNearest(processor) else { return nil }
+        if !next.cell.hasStack, !bindCachedStack(next, processor) {
             cell.handed = next
             return nil
         }
-        begin(next)
+        begin(next, processor)
         return next
     }
 
     /// For a goroutine that ends: the next one, if it can have the same stack.
     @inline(__always)
-    func takeFresh(like ending: GoroutineRef) -> GoroutineRef? {
-        guard let next = takeNearest() else { return nil }
+    func takeFresh(_ processor: ProcessorRef, like ending: GoroutineRef) -> GoroutineRef? {
+        guard let next = takeNearest(processor) else { return nil }
         if next.cell.hasStack || next.cell.stackClass != ending.cell.stackClass {
             cell.handed = next
             return nil
@@ -46,12 +46,11 @@ extension WorkerRef {
     }
 
     @inline(__always)
-    private func takeNearest() -> GoroutineRef? {
+    private func takeNearest(_ processor: ProcessorRef) -> GoroutineRef? {
         if let handed = cell.handed {
             cell.handed = nil
             return handed
         }
-        let processor = cell.processor!
         if processor.cell.tick.load(ordering: .relaxed) & 15 == 0 || processor.cell.isRetired.load(ordering: .relaxed) {
             return nil
         }
@@ -76,9 +75,13 @@ extension WorkerRef {
     private func findGoroutineSlow(_ tick: UInt32) -> GoroutineRef {
         let core = SchedulerCore.running
         while true {
-            let processor = cell.processor!
+            guard let processor = cell.processor else {
+                // The monitor has taken it away.
+                getProcessor()
+                continue
+            }
             if processor.cell.isRetired.load(ordering: .relaxed) {
-                surrender(processor)
+                processor.surrender()
                 sleep()
                 continue
             }
@@ -89,12 +92,6 @@ extension WorkerRef {
             if let found = linger(processor, core) { return found }
             if processor.cell.queue.isEmpty, unsafe processor.cell.runNext.load(ordering: .relaxed) == nil { sleep() }
         }
-    }
-
-    /// Empties a processor that maxProcs no longer counts.
-    private func surrender(_ processor: ProcessorRef) {
-        let core = SchedulerCore.running
-        while let one = processor.takeRunNext() ?? processor.cell.queue.pop() { core.cell.global.append(one) }
     }
 
     /// A fair share of the global queue; the first is returned, the others join the local queue.
@@ -118,7 +115,7 @@ extension WorkerRef {
         let start = csp_now()
         var watchStart = start
         var watch = QueueWatch()
-        watch.begin(core, except: processor)
+        watch.begin(core, for: self)
         while true {
             for _ in 0..<32 {
                 csp_pause()
@@ -134,7 +131,7 @@ extension WorkerRef {
                     lingerPaid()
                     return stolen
                 }
-                watch.begin(core, except: processor)
+                watch.begin(core, for: self)
                 watchStart = now
             }
             if runDueTimers(processor, core, now), let one = takeLocal(processor) { return one }
@@ -173,9 +170,9 @@ struct QueueWatch {
     private var count = 0
 
     /// Looks at up to 16 others, starting anywhere.
-    mutating func begin(_ core: SchedulerCore, except own: ProcessorRef) {
+    mutating func begin(_ core: SchedulerCore, for worker: WorkerRef) {
         count = core.cell.processorCount.load(ordering: .acquiring)
-        first = Int(own.nextRandom() % UInt64(count))
+        first = Int(worker.nextRandom() % UInt64(count))
         for place in 0..<min(Self.most, count) {
             let other = core.processor((first + place) % count)
             tails[place] = other.cell.queue.tail.load(ordering: .acquiring)
@@ -189,13 +186,18 @@ struct QueueWatch {
         for place in 0..<min(Self.most, count) {
             let other = core.processor((first + place) % count)
             if other == own { continue }
+            let ran = Int32(bitPattern: other.cell.tick.load(ordering: .relaxed) &- ticks[place])
+            let waited = Int32(bitPattern: tails[place] &- other.cell.queue.head.load(ordering: .relaxed))
+            // Worth it only if they would wait for another two watches: moving goroutines from core to core costs more than many of them run for.
+            // Or if one in run-next has not moved for all that time, behind one that computes.
+            let isStuck = nexts[place] != 0 && ran == 0
+            guard waited > 2 * ran || isStuck, let owner = other.cell.worker, owner.claim(owning: other) else {
+                continue
+            }
+            defer { owner.endClaim() }
             if let stolen = other.cell.queue.steal(below: tails[place], into: own.cell.queue) { return stolen }
-            // A goroutine in run-next that has not moved for all that time, behind one that computes.
-            if nexts[place] != 0, ticks[place] == other.cell.tick.load(ordering: .relaxed) {
-                let seen = unsafe UnsafeMutableRawPointer(bitPattern: nexts[place])
-                let (taken, _) = unsafe other.cell.runNext.compareExchange(
-                    expected: seen, desired: nil, ordering: .acquiringAndReleasing)
-                if taken { return unsafe GoroutineRef(seen) }
+            if isStuck, ticks[place] == other.cell.tick.load(ordering: .relaxed), let next = other.takeRunNext() {
+                return next
             }
         }
         return nil

@@ -25,6 +25,7 @@ extension SchedulerCore {
         processor.cell.isIdle = true
         processor.cell.hasWorker = false
         cell.idleProcessors.add(1, ordering: .sequentiallyConsistent)
+        cell.monitor.noteIdle()
     }
 
     func removeIdle(_ processor: ProcessorRef) {
@@ -69,6 +70,27 @@ extension SchedulerCore {
         }
     }
 
+    /// Takes a processor from a worker whose goroutine computes or blocks, under the caller's claim, which ends, and gives it to another one.
+    func handOn(_ processor: ProcessorRef, of worker: WorkerRef) {
+        cell.idleLock.lock()
+        worker.cell.processor = nil
+        processor.cell.worker = nil
+        if processor.cell.isRetired.load(ordering: .relaxed) {
+            processor.surrender()
+            processor.cell.hasWorker = false
+            cell.awake.subtract(1, ordering: .sequentiallyConsistent)
+            cell.idleLock.unlock()
+            worker.endClaim()
+            if cell.global.count.load(ordering: .relaxed) > 0 { submitted() }
+            return
+        }
+        let sleeper = takeIdleWorker()
+        sleeper?.own(processor)
+        cell.idleLock.unlock()
+        worker.endClaim()
+        if let sleeper { sleeper.wake() } else { startWorker(with: processor) }
+    }
+
     /// Gives an idle processor to a sleeping worker, or to a new thread. False when all processors are busy.
     @discardableResult
     func wakeWorker() -> Bool {
@@ -79,22 +101,21 @@ extension SchedulerCore {
         }
         cell.awake.add(1, ordering: .sequentiallyConsistent)
         let sleeper = takeIdleWorker()
-        if let sleeper { sleeper.cell.processor = processor }
+        if let sleeper { sleeper.own(processor) }
         cell.idleLock.unlock()
         if let sleeper {
             sleeper.wake()
         } else {
             startWorker(with: processor)
         }
-        cell.monitor.noteActivity()
         return true
     }
 
     private func startWorker(with processor: ProcessorRef) {
         let pointer = UnsafeMutablePointer<WorkerCell>.allocate(capacity: 1)
-        unsafe pointer.initialize(to: WorkerCell())
+        unsafe pointer.initialize(to: WorkerCell(seed: UInt64(UInt(bitPattern: pointer)) &* 0x9E37_79B9_7F4A_7C15 | 1))
         let worker = unsafe WorkerRef(pointer: pointer)
-        worker.cell.processor = processor
+        worker.own(processor)
         let error = unsafe csp_thread_start(256 << 10, "csp-worker", { unsafe WorkerRef($0!)!.run() }, pointer)
         if error != 0 {
             fatal("fatal error: cannot start a thread (errno \(error)); see ulimit -u and the cgroup's pids.max")
@@ -147,6 +168,7 @@ extension WorkerRef {
         let core = SchedulerCore.running
         let mine = cell.processor!
         core.cell.idleLock.lock()
+        mine.cell.worker = nil
         if mine.cell.isRetired.load(ordering: .relaxed) {
             mine.cell.hasWorker = false
         } else {
@@ -159,6 +181,20 @@ extension WorkerRef {
             return
         }
         cell.processor = nil
+        waitForProcessor(deadline)
+    }
+
+    /// For a worker whose processor was taken away: returns with another one.
+    func getProcessor() {
+        let core = SchedulerCore.running
+        core.cell.idleLock.lock()
+        if takeBack() { return core.cell.idleLock.unlock() }
+        waitForProcessor(.max)
+    }
+
+    /// With the idle lock, which is released.
+    private func waitForProcessor(_ deadline: Int64) {
+        let core = SchedulerCore.running
         cell.isIdle = true
         cell.nextIdle = core.cell.firstIdleWorker
         core.cell.firstIdleWorker = self
@@ -181,10 +217,16 @@ extension WorkerRef {
         cell.wakeUp.store(0, ordering: .relaxed)
     }
 
+    /// Makes an idle processor this worker's, which is asleep, or the caller.
+    func own(_ processor: ProcessorRef) {
+        cell.processor = processor
+        processor.cell.worker = self
+    }
+
     /// Guarded by the idle lock: any idle processor will do.
     private func takeBack() -> Bool {
         guard let processor = SchedulerCore.running.takeIdleProcessor() else { return false }
-        cell.processor = processor
+        own(processor)
         SchedulerCore.running.cell.awake.add(1, ordering: .sequentiallyConsistent)
         return true
     }
@@ -202,7 +244,6 @@ extension WorkerRef {
             return false
         }
         core.unlink(self)
-        core.cell.monitor.noteActivity()
         return true
     }
 }

@@ -1,16 +1,19 @@
 import CCSP
 import Synchronization
 
-/// The thread that looks after goroutines that wait although a processor is idle: it wakes a worker when one has waited for a
-/// whole period. It polls only while something waits, dozes while processors are busy with nothing waiting, and sleeps when all are idle.
+/// The thread that looks after goroutines that wait: it wakes a worker when one has waited for a whole period although a processor is idle,
+/// and hands a processor on when its goroutine has run for too long without a scheduling point while others wait. It polls only while
+/// something waits, dozes while processors are busy, and sleeps when all are idle.
 struct Monitor: ~Copyable {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     static let period: Int64 = 200_000
-    static let doze: Int64 = 10_000_000
+    static let doze: Int64 = 2_000_000
+    /// How long a goroutine may keep its processor from others; it is seen at most one doze later, which makes Go's 10 ms.
+    static let longestRun: Int64 = 8_000_000
     /// Polls without anything waiting before it dozes.
     static let patience = 16
 
-    /// 1 while the monitor dozes or sleeps and wants to be called when something is left waiting.
+    /// 1 while the monitor wants to be called when something is left waiting: a processor is idle, and it is not looking closely.
     let alarm = Atomic<UInt32>(1)
     private let started = Atomic<Bool>(false)
 
@@ -20,12 +23,11 @@ struct Monitor: ~Copyable {
         if alarm.load(ordering: .relaxed) != 0 { call() }
     }
 
-    /// From whoever wakes a worker.
-    func noteActivity() {}
+    /// From whoever leaves a processor idle.
+    func noteIdle() { alarm.store(1, ordering: .relaxed) }
 
     @inline(never)
     private func call() {
-        if unsafe SchedulerCore.shared.cell.idleProcessors.load(ordering: .relaxed) == 0 { return }
         guard alarm.exchange(0, ordering: .acquiringAndReleasing) != 0 else { return }
         if !started.exchange(true, ordering: .acquiringAndReleasing) {
             // A failure only costs speed: an idle processor then takes no part until something else wakes it.
@@ -47,53 +49,88 @@ struct Monitor: ~Copyable {
     }
 
     private func run() {
-        let core = unsafe SchedulerCore.shared
+        let core = SchedulerCore.running
+        var watch = Watch()
         var quiet = 0
-        var heads = [UInt32](), tails = [UInt32](), ticks = [UInt32](), nexts = [UInt]()
-        var globalWaited = false
         while true {
-            unsafe csp_futex_wait(futexWord, 0, Self.period)
-            let count = core.cell.processorCount.load(ordering: .acquiring)
-            while tails.count < count {
-                heads.append(0)
-                tails.append(0)
-                ticks.append(0)
-                nexts.append(0)
+            let isAsleep = core.cell.awake.load(ordering: .sequentiallyConsistent) == 0
+            let anyIdle = core.cell.idleProcessors.load(ordering: .sequentiallyConsistent) > 0
+            if !anyIdle {
+                alarm.store(0, ordering: .relaxed)
+                unsafe csp_futex_wait(futexWord, 0, Self.doze)
+            } else if !isAsleep, quiet < Self.patience {
+                alarm.store(0, ordering: .relaxed)
+                unsafe csp_futex_wait(futexWord, 0, Self.period)
+            } else {
+                // From now on whoever leaves something waiting calls; this look finds what was left before. With every worker asleep there is
+                // nobody to look after.
+                alarm.store(1, ordering: .sequentiallyConsistent)
+                if watch.look(core) {
+                    quiet = 0
+                    continue
+                }
+                unsafe csp_futex_wait(futexWord, 1, isAsleep ? -1 : Self.doze)
+                if alarm.load(ordering: .relaxed) == 0 { quiet = 0 }
             }
-            var waiting = false, lasting = false
-            for index in 0..<count {
+            quiet = watch.look(core) ? 0 : quiet + 1
+        }
+    }
+
+    /// What was seen at the last look.
+    private struct Watch {
+        private struct Sight {
+            var tail: UInt32 = 0
+            var tick: UInt32 = 0
+            var next: UInt = 0
+            /// Since when the tick has been the same.
+            var since: Int64 = 0
+        }
+        private var sights: [Sight] = []
+        private var globalWaited = false
+        private var last: Int64 = 0
+
+        /// Acts on what lasts. True when anything waits.
+        mutating func look(_ core: SchedulerCore) -> Bool {
+            let now = csp_now()
+            let globalWaits = core.cell.global.count.load(ordering: .relaxed) > 0
+            let isLate = core.earliestDeadline() < now - Monitor.period
+            let anyIdle = core.cell.idleProcessors.load(ordering: .sequentiallyConsistent) > 0
+            // Two looks in quick succession say nothing about what lasts.
+            let isSoon = now < last + Monitor.period / 2
+            if !isSoon { last = now }
+            var waiting = globalWaits, lasting = globalWaits && globalWaited
+            if !isSoon { globalWaited = globalWaits }
+            for index in 0..<core.cell.processorCount.load(ordering: .acquiring) {
+                if index == sights.count { sights.append(Sight()) }
                 let one = core.processor(index)
                 let head = one.cell.queue.head.load(ordering: .acquiring)
-                let tail = one.cell.queue.tail.load(ordering: .acquiring)
-                let tick = one.cell.tick.load(ordering: .relaxed)
-                let next = unsafe UInt(bitPattern: one.cell.runNext.load(ordering: .relaxed))
-                if head != tail || next != 0 { waiting = true }
-                if Int32(bitPattern: tails[index] &- head) > 0 { lasting = true }
-                if next != 0, next == nexts[index], tick == ticks[index] { lasting = true }
-                tails[index] = tail
-                ticks[index] = tick
-                nexts[index] = next
-            }
-            let globalWaits = core.cell.global.count.load(ordering: .relaxed) > 0
-            if globalWaits { waiting = true }
-            if globalWaits && globalWaited { lasting = true }
-            globalWaited = globalWaits
-            let late = core.earliestDeadline() &+ Self.period < csp_now()
-            let anyIdle = core.cell.idleProcessors.load(ordering: .sequentiallyConsistent) > 0
-            if (lasting || late), anyIdle { core.wakeWorker() }
-
-            quiet = waiting ? 0 : quiet + 1
-            if quiet < Self.patience && anyIdle { continue }
-            // Doze: whoever leaves something waiting calls. With every worker asleep there is nobody to look after.
-            alarm.store(1, ordering: .sequentiallyConsistent)
-            while alarm.load(ordering: .acquiring) != 0 {
-                let asleep = core.cell.awake.load(ordering: .sequentiallyConsistent) == 0
-                unsafe csp_futex_wait(futexWord, 1, asleep ? -1 : Self.doze)
-                if !asleep, core.earliestDeadline() < csp_now(), core.cell.idleProcessors.load(ordering: .relaxed) > 0 {
-                    core.wakeWorker()
+                let last = sights[index]
+                var sight = unsafe Sight(
+                    tail: one.cell.queue.tail.load(ordering: .acquiring), tick: one.cell.tick.load(ordering: .relaxed),
+                    next: UInt(bitPattern: one.cell.runNext.load(ordering: .relaxed)), since: now)
+                let moves = sight.tick != last.tick
+                if !moves { sight.since = last.since }
+                if !isSoon { sights[index] = sight }
+                let hasWaiting = head != sight.tail || sight.next != 0
+                if hasWaiting { waiting = true }
+                if Int32(bitPattern: last.tail &- head) > 0 { lasting = true }
+                if sight.next != 0, sight.next == last.next, !moves { lasting = true }
+                if !anyIdle, !moves, hasWaiting || globalWaits || isLate, now - sight.since >= Monitor.longestRun {
+                    handOn(one, tick: sight.tick, core)
+                    sights[index].since = now
                 }
             }
-            quiet = 0
+            if (lasting && !isSoon) || isLate, anyIdle { core.wakeWorker() }
+            return waiting
+        }
+
+        private func handOn(_ processor: ProcessorRef, tick: UInt32, _ core: SchedulerCore) {
+            guard let worker = processor.cell.worker, worker.claim(owning: processor) else { return }
+            if processor.cell.tick.load(ordering: .relaxed) == tick {
+                core.handOn(processor, of: worker)
+            } else {
+                worker.endClaim()
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ struct ProcessorCell: ~Copyable {
     // Written once.
     let index: Int
     // Shared.
+    private let workerPointer = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
+    // Owner inside a section, or others under a claim; read by everybody, as a hint.
     /// The goroutine to run before the queue: the partner of the one that made it ready, whose data is in the cache.
     let runNext = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
     /// Counts goroutines entered; how others see whether this processor moves.
@@ -16,11 +18,10 @@ struct ProcessorCell: ~Copyable {
     let isRetired = Atomic<Bool>(false)
     var queue = RunQueue()
     var timers = TimerHeap()
-    // Owner only.
+    // Owner inside a section.
     var runNextStreak: UInt32 = 0
     var freeGoroutines = FreeGoroutines(capacity: 256)
     var stacks = StackCache()
-    var random: UInt64
     var nextID: UInt64 = 0
     var idsLeft = 0
     // Written by the owner only, read by all: started - ended may be negative for one processor, never for the sum.
@@ -32,7 +33,18 @@ struct ProcessorCell: ~Copyable {
 
     init(index: Int) {
         self.index = index
-        random = 0x9E37_79B9_7F4A_7C15 &* UInt64(index + 1)
+    }
+}
+
+extension ProcessorCell {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
+    /// The worker that owns it.
+    var worker: WorkerRef? {
+        get { unsafe WorkerRef(workerPointer.load(ordering: .acquiring)) }
+        nonmutating set {
+            unsafe workerPointer.store(
+                newValue.map { unsafe UnsafeMutableRawPointer($0.pointer) }, ordering: .releasing)
+        }
     }
 }
 
@@ -40,6 +52,15 @@ struct ProcessorCell: ~Copyable {
 struct ProcessorRef: Equatable {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     let pointer: UnsafeMutablePointer<ProcessorCell>
+
+    @inline(__always)
+    init?(_ raw: UnsafeMutableRawPointer?) {
+        guard let raw = unsafe raw else { return nil }
+        // SAFETY: only processors' addresses are stored as raw processors.
+        unsafe pointer = raw.assumingMemoryBound(to: ProcessorCell.self)
+    }
+
+    init(pointer: UnsafeMutablePointer<ProcessorCell>) { unsafe self.pointer = unsafe pointer }
 
     @inline(__always)
     static func == (a: ProcessorRef, b: ProcessorRef) -> Bool { unsafe a.pointer == b.pointer }
@@ -50,27 +71,23 @@ struct ProcessorRef: Equatable {
         @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
     }
 
-    /// Owner only: makes `goroutine` the next to run; who was that before goes to the queue.
+    /// Owner, inside a section: makes `goroutine` the next to run; who was that before goes to the queue.
     @inline(__always)
     func setRunNext(_ goroutine: GoroutineRef) {
-        // A thief may empty the slot at any time, but only the owner fills it: nil stays nil.
-        if unsafe cell.runNext.load(ordering: .relaxed) == nil {
-            unsafe cell.runNext.store(UnsafeMutableRawPointer(goroutine.pointer), ordering: .releasing)
-            return
-        }
-        let old = unsafe cell.runNext.exchange(
-            UnsafeMutableRawPointer(goroutine.pointer), ordering: .acquiringAndReleasing)
-        if let old = unsafe GoroutineRef(old) { enqueue(old) }
+        let old = unsafe GoroutineRef(cell.runNext.load(ordering: .relaxed))
+        unsafe cell.runNext.store(UnsafeMutableRawPointer(goroutine.pointer), ordering: .relaxed)
+        if let old { enqueue(old) }
     }
 
-    /// Owner only.
+    /// Owner, inside a section.
     @inline(__always)
     func takeRunNext() -> GoroutineRef? {
-        if unsafe cell.runNext.load(ordering: .relaxed) == nil { return nil }
-        return unsafe GoroutineRef(cell.runNext.exchange(nil, ordering: .acquiringAndReleasing))
+        guard let next = unsafe GoroutineRef(cell.runNext.load(ordering: .relaxed)) else { return nil }
+        unsafe cell.runNext.store(nil, ordering: .relaxed)
+        return next
     }
 
-    /// Owner only: puts `goroutine` at the end of the queue, or half of a full queue and it into the global one.
+    /// Owner, inside a section: puts `goroutine` at the end of the queue, or half of a full queue and it into the global one.
     @inline(__always)
     func enqueue(_ goroutine: GoroutineRef) {
         if !cell.queue.push(goroutine) { enqueueSlow(goroutine) }
@@ -78,19 +95,12 @@ struct ProcessorRef: Equatable {
 
     @inline(never)
     private func enqueueSlow(_ goroutine: GoroutineRef) {
-        while !cell.queue.push(goroutine) {
-            if cell.queue.moveHalf(to: &SchedulerCore.running.cell.global, and: goroutine) { return }
-        }
+        cell.queue.moveHalf(to: &SchedulerCore.running.cell.global, and: goroutine)
     }
 
-    /// xorshift64*: quick, and good enough to choose victims and cases.
-    @inline(__always)
-    func nextRandom() -> UInt64 {
-        var x = cell.random
-        x ^= x >> 12
-        x ^= x << 25
-        x ^= x >> 27
-        cell.random = x
-        return x &* 0x2545_F491_4F6C_DD1D
+    /// Owner, inside a section, or under a claim: empties a processor that maxProcs no longer counts.
+    func surrender() {
+        let core = SchedulerCore.running
+        while let one = takeRunNext() ?? cell.queue.pop() { core.cell.global.append(one) }
     }
 }

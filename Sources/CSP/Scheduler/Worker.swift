@@ -23,8 +23,12 @@ struct WorkerCell: ~Copyable {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     // Must be first: the switch addresses it by the cell.
     var context = unsafe csp_context()
+    // See Section.swift.
+    let inside = Atomic<UInt32>(1)
+    let claim = Atomic<UInt32>(0)
+    /// Written by the worker inside a section, or under a claim; by others while it sleeps.
+    private let processorPointer = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
     // Owner only, while it runs.
-    var processor: ProcessorRef?
     var afterwards = Afterwards.nothing
     /// Taken from the queue by a goroutine that could not switch into it itself.
     var handed: GoroutineRef?
@@ -38,8 +42,22 @@ struct WorkerCell: ~Copyable {
     // Shared.
     /// 1 once a processor was assigned to a sleeping worker. The futex it sleeps on.
     let wakeUp = Atomic<UInt32>(0)
+    /// State of the random numbers.
+    var random: UInt64
 
-    init() { stateWords = ThreadStateWords() }
+    init(seed: UInt64) {
+        stateWords = ThreadStateWords()
+        random = seed
+    }
+
+    /// Nil while it sleeps, and after the monitor has taken the processor away from a goroutine that computes or blocks.
+    var processor: ProcessorRef? {
+        @inline(__always) get { unsafe ProcessorRef(processorPointer.load(ordering: .relaxed)) }
+        @inline(__always) nonmutating set {
+            unsafe processorPointer.store(
+                newValue.map { unsafe UnsafeMutableRawPointer($0.pointer) }, ordering: .relaxed)
+        }
+    }
 }
 
 @usableFromInline
@@ -69,8 +87,9 @@ struct WorkerRef: Equatable {
         unsafe csp_save_controls(context)
         while true {
             let goroutine = findGoroutine()
-            if !goroutine.cell.hasStack { bindStack(goroutine) }
-            begin(goroutine)
+            let processor = cell.processor!
+            if !goroutine.cell.hasStack { bindStack(goroutine, processor) }
+            begin(goroutine, processor)
             // SAFETY: the goroutine is ours, so nobody else is on its stack.
             unsafe csp_enter(context, goroutine.context)
             finishSwitch()
@@ -85,14 +104,13 @@ struct WorkerRef: Equatable {
 
     /// Makes a goroutine, which has a stack, ours to run.
     @inline(__always)
-    func begin(_ goroutine: GoroutineRef) {
+    func begin(_ goroutine: GoroutineRef, _ processor: ProcessorRef) {
         goroutine.cell.status = .running
         goroutine.cell.worker = self
-        let processor = cell.processor!
         processor.cell.tick.store(processor.cell.tick.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     }
 
-    /// On the stack that was switched to.
+    /// On the stack that was switched to, inside the section in which the last one was left.
     @inline(__always)
     func finishSwitch() {
         let afterwards = cell.afterwards
@@ -104,7 +122,7 @@ struct WorkerRef: Equatable {
         case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
         case .enqueue(let goroutine):
             goroutine.cell.status = .runnable
-            cell.processor!.enqueue(goroutine)
+            if let processor = cell.processor { processor.enqueue(goroutine) } else { goroutine.submit() }
         case .recycle(let goroutine):
             returnStack(of: goroutine)
             recycle(goroutine)
@@ -115,24 +133,24 @@ struct WorkerRef: Equatable {
 
     /// Binds one of the processor's cached stacks; false when there is none, or another size is wanted.
     @inline(__always)
-    func bindCachedStack(_ goroutine: GoroutineRef) -> Bool {
-        guard Int(goroutine.cell.stackClass) == StackArena.defaultClass, let slot = cell.processor!.cell.stacks.take()
+    func bindCachedStack(_ goroutine: GoroutineRef, _ processor: ProcessorRef) -> Bool {
+        guard Int(goroutine.cell.stackClass) == StackArena.defaultClass, let slot = processor.cell.stacks.take()
         else { return false }
         bind(goroutine, StackArena.defaultClass, slot)
         // The stack for the goroutine after this one may be in no cache.
-        if let next = cell.processor!.cell.stacks.first {
+        if let next = processor.cell.stacks.first {
             unsafe csp_prefetch_top(UnsafeRawPointer(bitPattern: top(StackArena.defaultClass, next)))
         }
         return true
     }
 
     @inline(never)
-    private func bindStack(_ goroutine: GoroutineRef) {
-        if bindCachedStack(goroutine) { return }
+    private func bindStack(_ goroutine: GoroutineRef, _ processor: ProcessorRef) {
+        if bindCachedStack(goroutine, processor) { return }
         let kind = Int(goroutine.cell.stackClass)
         var slot: Int32 = -1
         SchedulerCore.running.cell.stacks.take(kind, kind == StackArena.defaultClass ? 16 : 1) { taken in
-            if slot < 0 { slot = taken } else { _ = cell.processor!.cell.stacks.give(taken) }
+            if slot < 0 { slot = taken } else { _ = processor.cell.stacks.give(taken) }
         }
         bind(goroutine, kind, slot)
     }
@@ -160,8 +178,7 @@ struct WorkerRef: Equatable {
     @inline(__always)
     private func returnStack(of goroutine: GoroutineRef) {
         let kind = Int(goroutine.cell.stackClass)
-        if kind == StackArena.defaultClass {
-            let processor = cell.processor!
+        if kind == StackArena.defaultClass, let processor = cell.processor {
             while !processor.cell.stacks.give(goroutine.cell.stackSlot) {
                 processor.cell.stacks.drainHalf(into: &SchedulerCore.running.cell.stacks, kind: kind)
             }
@@ -175,8 +192,19 @@ struct WorkerRef: Equatable {
     @inline(__always)
     func recycle(_ goroutine: GoroutineRef) {
         goroutine.cell.status = .free
-        let processor = cell.processor!
+        guard let processor = cell.processor else { return SchedulerCore.running.recycle(goroutine) }
         processor.cell.ended.store(processor.cell.ended.load(ordering: .relaxed) &+ 1, ordering: .releasing)
         processor.recycle(goroutine)
+    }
+
+    /// xorshift64*: quick, and good enough to choose victims and cases.
+    @inline(__always)
+    func nextRandom() -> UInt64 {
+        var x = cell.random
+        x ^= x >> 12
+        x ^= x << 25
+        x ^= x >> 27
+        cell.random = x
+        return x &* 0x2545_F491_4F6C_DD1D
     }
 }

@@ -72,8 +72,12 @@ struct LockWord: Equatable, @unchecked Sendable {
 
     @usableFromInline @inline(never)
     func lockSlow() {
-        for _ in 0..<200 {
-            csp_pause()
+        // Backs off more and more: whoever is at the lock does several operations meanwhile with the data in its cache, and passing that to and
+        // fro is what contention costs.
+        var pauses = 4
+        for _ in 0..<16 {
+            for _ in 0..<pauses { csp_pause() }
+            pauses = min(256, pauses * 2)
             if unsafe word.pointee.load(ordering: .relaxed) != Self.held, tryLock() { return }
         }
         // SAFETY: as above; the futex word is the lock itself.

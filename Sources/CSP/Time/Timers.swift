@@ -14,7 +14,7 @@ extension ProcessorRef {
 
     /// Whose heap the caller's timers go into: its own processor's, or the first one's when it is outside.
     static func forTimers() -> ProcessorRef {
-        unsafe GoroutineRef.current?.cell.worker!.cell.processor! ?? SchedulerCore.shared.processor(0)
+        unsafe GoroutineRef.current?.cell.worker!.cell.processor ?? SchedulerCore.shared.processor(0)
     }
 }
 
