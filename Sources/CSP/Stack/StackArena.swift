@@ -77,26 +77,28 @@ struct StackArena: ~Copyable {
             slots(slot)
             taken += 1
         }
-        if taken == 0 {
-            let slot = perClass[kind].used
-            guard slot < 1 << (regionShift - Self.smallestShift - kind) else {
-                fatal(
-                    "fatal error: out of goroutine stacks of \(1 << (Self.smallestShift + kind)) bytes: \(slot) are in use"
-                )
-            }
-            perClass[kind].used += 1
-            var mappingFree = false
-            let guardAddress = base(kind, Int32(slot))
-            let error = unsafe csp_install_guard(
-                UnsafeMutableRawPointer(bitPattern: guardAddress), Int(CSP_GUARD_SIZE), allowGuardInstall, &mappingFree)
-            guard error == 0 else {
-                fatal(
-                    "fatal error: cannot protect the stack of another goroutine (errno \(error)); "
-                        + "before Linux 6.13 each needs two memory mappings: raise sysctl vm.max_map_count")
-            }
+        let first = perClass[kind].used
+        let new = taken > 0 ? 0 : min(most, (1 << (regionShift - Self.smallestShift - kind)) - first)
+        perClass[kind].used += new
+        lock.unlock()
+        guard taken + new > 0 else {
+            fatal("fatal error: out of goroutine stacks of \(1 << (Self.smallestShift + kind)) bytes: \(first) are in use")
+        }
+        for slot in first..<first + new {
+            protect(kind, Int32(slot))
             slots(Int32(slot))
         }
-        lock.unlock()
+    }
+
+    private func protect(_ kind: Int, _ slot: Int32) {
+        var mappingFree = false
+        let error = unsafe csp_install_guard(
+            UnsafeMutableRawPointer(bitPattern: base(kind, slot)), Int(CSP_GUARD_SIZE), allowGuardInstall, &mappingFree)
+        guard error == 0 else {
+            fatal(
+                "fatal error: cannot protect the stack of another goroutine (errno \(error)); "
+                    + "before Linux 6.13 each needs two memory mappings: raise sysctl vm.max_map_count")
+        }
     }
 
     mutating func give(_ kind: Int, _ slots: some Sequence<Int32>) {

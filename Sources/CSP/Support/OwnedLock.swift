@@ -12,6 +12,7 @@ struct OwnedLock: ~Copyable {
     }
 
     @inline(__always) func lock() { word.lock() }
+    @inline(__always) func tryLock() -> Bool { word.tryLock() }
     @inline(__always) func unlock() { word.unlock() }
     /// For handing over to `park`.
     var handle: LockWord { word }

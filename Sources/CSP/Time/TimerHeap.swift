@@ -62,9 +62,10 @@ struct TimerHeap: ~Copyable {
         return true
     }
 
-    /// Fires everything that is due, earliest first.
+    /// Fires what is due, earliest first; some hundreds at the most, so that others get the lock in between.
     mutating func run(at now: Int64) {
-        while let first = entries.first, first.deadline <= now {
+        for _ in 0..<Self.mostAtOnce {
+            guard let first = entries.first, first.deadline <= now else { break }
             take(at: 0)
             let next = unsafe first.node.pointee.fire(first.node.pointee.object)
             if next != 0 {
@@ -85,6 +86,8 @@ struct TimerHeap: ~Copyable {
             sink(last, from: place)
         }
     }
+
+    private static var mostAtOnce: Int { 512 }
 
     private func publish() {
         let first = entries.first?.deadline ?? .max

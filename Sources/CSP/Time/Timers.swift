@@ -6,8 +6,8 @@ extension ProcessorRef {
     /// Fires what is due in this heap; any worker may.
     @inline(never)
     func runTimers(at now: Int64) {
-        guard cell.timers.earliest.load(ordering: .relaxed) <= now else { return }
-        cell.timers.lock.lock()
+        // If somebody else has the lock he is running them.
+        guard cell.timers.earliest.load(ordering: .relaxed) <= now, cell.timers.lock.tryLock() else { return }
         cell.timers.run(at: now)
         cell.timers.lock.unlock()
     }
