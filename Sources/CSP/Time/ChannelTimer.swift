@@ -1,4 +1,5 @@
 import CCSP
+import Synchronization
 
 /// A timer that sends the time on a channel, which owns it: once nobody has the channel, the timer is off.
 ///
@@ -11,6 +12,8 @@ struct ChannelTimer: ~Copyable {
     // Guarded by the heap's lock.
     /// Nanoseconds between ticks; 0 for a single shot.
     private var period: Int64
+    /// Set at the end of the last firing, and by stop: the timer is in no heap and in nobody's hands.
+    private let isIdle = Atomic<Bool>(false)
     // Written once.
     private let channel: Unmanaged<Channel<Time.Instant>>
 
@@ -42,7 +45,7 @@ struct ChannelTimer: ~Copyable {
     /// By the channel's deinit.
     static func destroy(_ timer: Pointer) {
         // SAFETY: once disarmed it does not fire, and nobody else knows it.
-        _ = unsafe TimerNode.disarm(&timer.pointee.node)
+        if unsafe !timer.pointee.isIdle.load(ordering: .acquiring) { _ = unsafe TimerNode.disarm(&timer.pointee.node) }
         unsafe timer.deinitialize(count: 1)
         unsafe timer.deallocate()
     }
@@ -51,7 +54,10 @@ struct ChannelTimer: ~Copyable {
     private func fire() -> Int64 {
         // SAFETY: the channel's deinit waits for this lock before it frees the channel.
         _ = unsafe channel._withUnsafeGuaranteedRef { $0.trySend(ContinuousClock.now) }
-        guard period > 0 else { return 0 }
+        guard period > 0 else {
+            isIdle.store(true, ordering: .releasing)
+            return 0
+        }
         let late = max(0, csp_now() - node.deadline)
         return node.deadline + period * (1 + late / period)
     }
@@ -65,6 +71,7 @@ struct ChannelTimer: ~Copyable {
                 if case .value = $0.tryReceive() { wasActive = true }
             }
             unsafe timer.pointee.period = period
+            unsafe timer.pointee.isIdle.store(deadline == nil, ordering: .releasing)
             if let deadline { unsafe TimerNode.armLocked(&timer.pointee.node, at: deadline, on: processor!) }
             return wasActive
         }

@@ -82,6 +82,10 @@ extension Duration {
     /// Rounded up, within what 64 bits hold.
     @usableFromInline
     var clampedNanoseconds: Int64 {
+        // Up to 18 seconds; a division of 128 bits costs as much as all the rest of starting a timer.
+        if let attoseconds = UInt64(exactly: attoseconds) {
+            return Int64(attoseconds / 1_000_000_000) + (attoseconds % 1_000_000_000 > 0 ? 1 : 0)
+        }
         let (seconds, attoseconds) = components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         if overflow { return seconds < 0 ? .min : .max }
