@@ -157,6 +157,10 @@ public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) t
     let bodies = parts.bodies
     var slots = parts.slots
     let keepers = parts.keepers
+    if _mustDefault(plan) {
+        _ = consume keepers
+        return try bodies.finish(C._Plan.defaultIndex, &slots)
+    }
     let index = _choose(plan, &slots)
     _ = consume keepers
     return try bodies.finish(index, &slots)
@@ -170,12 +174,18 @@ public func _choose<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) 
     if scan.ready != 0 {
         let place = _randomBit(of: scan.ready)
         if plan.attempt(place, locked: false, &slots) { return place }
-    } else if Plan.defaultIndex >= 0 {
-        if Plan.count <= 2 { return Plan.defaultIndex }
-        let again = plan.secondLook()
-        if again.ready == 0, again.versions == scan.versions { return Plan.defaultIndex }
     }
     return _chooseSlow(plan, &slots)
+}
+
+/// Whether no case is ready and there is a default: two looks have seen no channel change, so at the moment between them none was ready.
+/// With one channel, one look is a moment.
+@inlinable @inline(__always)
+public func _mustDefault<Plan: _SelectPlan>(_ plan: Plan) -> Bool {
+    if Plan.defaultIndex < 0 || plan.firstLook.ready != 0 { return false }
+    if Plan.count <= 2 { return true }
+    let again = plan.secondLook()
+    return again.ready == 0 && again.versions == plan.firstLook.versions
 }
 
 @inlinable @inline(never)
