@@ -151,3 +151,15 @@ csp_thread_record *csp_current_thread_record(void) {
     static __thread csp_thread_record record;
     return &record;
 }
+
+// xorshift64*.
+uint64_t csp_random(void) {
+    static __thread uint64_t state;
+    uint64_t x = state;
+    if (__builtin_expect(x == 0, 0)) x = (uint64_t)csp_now() ^ (uint64_t)(uintptr_t)&state * 0x9E3779B97F4A7C15u;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    state = x;
+    return x * 0x2545F4914F6CDD1Du;
+}

@@ -208,12 +208,13 @@ typedef struct {
     uint32_t linger;
     /// The worker that this thread is, or NULL.
     void *worker;
-    /// State of the random numbers of a plain thread.
-    uint64_t random;
     /// Where the thread's fallback task-locals are, once asked for.
     uint64_t *task_locals;
 } csp_thread_record;
 csp_thread_record *csp_current_thread_record(void);
+
+/// 64 random bits from a generator of the calling thread's: quick, and good enough to choose victims and cases.
+uint64_t csp_random(void);
 
 // MARK: Swift's and C++'s thread state (thread_state.c)
 

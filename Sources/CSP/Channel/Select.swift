@@ -161,7 +161,12 @@ public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) t
         _ = consume keepers
         return try bodies.finish(C._Plan.defaultIndex, &slots)
     }
-    let index = _choose(plan, &slots)
+    var index = _chooseAtOnce(plan, &slots)
+    if index >= 0 {
+        _ = consume keepers
+        return try bodies.finish(index, &slots)
+    }
+    index = _chooseSlow(plan, &slots)
     _ = consume keepers
     return try bodies.finish(index, &slots)
 }
@@ -169,13 +174,10 @@ public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) t
 /// The first look takes no lock. It decides when the case it chooses can be completed, or when there is a default and two looks have seen
 /// no channel change: at the moment between them no case was ready.
 @inlinable @inline(__always)
-public func _choose<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
-    let scan = plan.firstLook
-    if scan.ready != 0 {
-        let place = _randomBit(of: scan.ready)
-        if plan.attempt(place, locked: false, &slots) { return place }
-    }
-    return _chooseSlow(plan, &slots)
+public func _chooseAtOnce<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
+    if plan.firstLook.ready == 0 { return -1 }
+    let place = _randomBit(of: plan.firstLook.ready)
+    return plan.attempt(place, locked: false, &slots) ? place : -1
 }
 
 /// Whether no case is ready and there is a default: two looks have seen no channel change, so at the moment between them none was ready.
@@ -189,7 +191,7 @@ public func _mustDefault<Plan: _SelectPlan>(_ plan: Plan) -> Bool {
 }
 
 @inlinable @inline(never)
-func _chooseSlow<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
+public func _chooseSlow<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
     if Plan.count > 64 { _fatalTooManyCases() }
     // SAFETY: the slots stay where they are until the select is over.
     return unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: Plan.count) { entries in
@@ -208,8 +210,14 @@ func _randomBit(of bits: UInt64) -> Int {
     return _randomBitSlow(of: bits)
 }
 
-@usableFromInline @inline(never)
+@usableFromInline @inline(never) @_effects(releasenone)
 func _randomBitSlow(of bits: UInt64) -> Int {
+    let others = bits & (bits &- 1)
+    if others & (others &- 1) == 0 {
+        // Two, which is the common case, and no branch that depends on chance.
+        let low = bits.trailingZeroBitCount, high = others.trailingZeroBitCount
+        return low &+ (high &- low) & (0 &- Int(truncatingIfNeeded: csp_random() >> 63))
+    }
     var left = bits
     for _ in 0..<randomNumber(below: bits.nonzeroBitCount) { left &= left &- 1 }
     return left.trailingZeroBitCount

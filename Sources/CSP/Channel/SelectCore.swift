@@ -217,19 +217,4 @@ extension ChannelRef {
 }
 
 /// Uniform in 0..<bound.
-func randomNumber(below bound: Int) -> Int {
-    let bits: UInt64
-    if let goroutine = GoroutineRef.current {
-        bits = goroutine.cell.worker!.nextRandom()
-    } else {
-        // SAFETY: the record is this thread's own.
-        let record = unsafe csp_current_thread_record()!
-        // A Weyl sequence, mixed: SplitMix64.
-        unsafe record.pointee.random &+= 0x9E37_79B9_7F4A_7C15
-        var z = unsafe record.pointee.random
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        bits = z ^ (z >> 31)
-    }
-    return Int(bits.multipliedFullWidth(by: UInt64(bound)).high)
-}
+func randomNumber(below bound: Int) -> Int { Int(csp_random().multipliedFullWidth(by: UInt64(bound)).high) }

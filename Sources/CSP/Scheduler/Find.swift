@@ -115,7 +115,7 @@ extension WorkerRef {
         let start = csp_now()
         var watchStart = start
         var watch = QueueWatch()
-        watch.begin(core, for: self)
+        watch.begin(core)
         while true {
             for _ in 0..<32 {
                 csp_pause()
@@ -131,7 +131,7 @@ extension WorkerRef {
                     lingerPaid()
                     return stolen
                 }
-                watch.begin(core, for: self)
+                watch.begin(core)
                 watchStart = now
             }
             if runDueTimers(processor, core, now), let one = takeLocal(processor) { return one }
@@ -170,9 +170,9 @@ struct QueueWatch {
     private var count = 0
 
     /// Looks at up to 16 others, starting anywhere.
-    mutating func begin(_ core: SchedulerCore, for worker: WorkerRef) {
+    mutating func begin(_ core: SchedulerCore) {
         count = core.cell.processorCount.load(ordering: .acquiring)
-        first = Int(worker.nextRandom() % UInt64(count))
+        first = Int(csp_random() % UInt64(count))
         for place in 0..<min(Self.most, count) {
             let other = core.processor((first + place) % count)
             tails[place] = other.cell.queue.tail.load(ordering: .acquiring)

@@ -113,7 +113,7 @@ extension SchedulerCore {
 
     private func startWorker(with processor: ProcessorRef) {
         let pointer = UnsafeMutablePointer<WorkerCell>.allocate(capacity: 1)
-        unsafe pointer.initialize(to: WorkerCell(seed: UInt64(UInt(bitPattern: pointer)) &* 0x9E37_79B9_7F4A_7C15 | 1))
+        unsafe pointer.initialize(to: WorkerCell())
         let worker = unsafe WorkerRef(pointer: pointer)
         worker.own(processor)
         let error = unsafe csp_thread_start(256 << 10, "csp-worker", { unsafe WorkerRef($0!)!.run() }, pointer)

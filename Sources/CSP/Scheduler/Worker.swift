@@ -42,13 +42,8 @@ struct WorkerCell: ~Copyable {
     // Shared.
     /// 1 once a processor was assigned to a sleeping worker. The futex it sleeps on.
     let wakeUp = Atomic<UInt32>(0)
-    /// State of the random numbers.
-    var random: UInt64
 
-    init(seed: UInt64) {
-        stateWords = ThreadStateWords()
-        random = seed
-    }
+    init() { stateWords = ThreadStateWords() }
 
     /// Nil while it sleeps, and after the monitor has taken the processor away from a goroutine that computes or blocks.
     var processor: ProcessorRef? {
@@ -195,16 +190,5 @@ struct WorkerRef: Equatable {
         guard let processor = cell.processor else { return SchedulerCore.running.recycle(goroutine) }
         processor.cell.ended.store(processor.cell.ended.load(ordering: .relaxed) &+ 1, ordering: .releasing)
         processor.recycle(goroutine)
-    }
-
-    /// xorshift64*: quick, and good enough to choose victims and cases.
-    @inline(__always)
-    func nextRandom() -> UInt64 {
-        var x = cell.random
-        x ^= x >> 12
-        x ^= x << 25
-        x ^= x >> 27
-        cell.random = x
-        return x &* 0x2545_F491_4F6C_DD1D
     }
 }
