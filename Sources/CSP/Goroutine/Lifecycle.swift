@@ -153,7 +153,7 @@ extension GoroutineRef {
         {
             let tick = processor.cell.tick.load(ordering: .relaxed) &+ 1
             processor.cell.tick.store(tick, ordering: .relaxed)
-            if tick & 15 != 0 { return }
+            if !processor.mustLookFurther { return }
         }
         cell.waitReason = .yield
         leave(.enqueue(self))

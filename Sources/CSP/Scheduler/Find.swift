@@ -17,7 +17,7 @@ extension WorkerRef {
         }
         guard let processor = cell.processor else { return findGoroutineSlow(0) }
         let tick = processor.cell.tick.load(ordering: .relaxed)
-        if tick & 15 == 0 || processor.cell.isRetired.load(ordering: .relaxed) { return findGoroutineSlow(tick) }
+        if processor.mustLookFurther { return findGoroutineSlow(tick) }
         return takeLocal(processor) ?? findGoroutineSlow(tick)
     }
 
@@ -51,10 +51,7 @@ extension WorkerRef {
             cell.handed = nil
             return handed
         }
-        if processor.cell.tick.load(ordering: .relaxed) & 15 == 0 || processor.cell.isRetired.load(ordering: .relaxed) {
-            return nil
-        }
-        return takeLocal(processor)
+        return processor.mustLookFurther ? nil : takeLocal(processor)
     }
 
     @inline(__always)

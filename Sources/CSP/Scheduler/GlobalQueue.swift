@@ -9,12 +9,17 @@ struct GlobalQueue: ~Copyable {
     // SAFETY: (whole type) places are masked into the ring, whose size is a power of two; the memory is ours.
     /// Read without the lock as a hint, and by the idle protocol (see Idle.swift), hence sequentially consistent.
     let count = Atomic<Int>(0)
-    private let lock = OwnedLock()
-    // Guarded by lock. Indices only grow.
+    // In the same cache line as what it guards: a thread outside and a worker pass both to and fro.
+    private let word = Atomic<UInt32>(0)
+    // Guarded by the lock. Indices only grow.
     private var ring = UnsafeMutablePointer<GoroutineRef>.allocate(capacity: 1024)
     private var capacity = 1024
     private var head = 0
     private var tail = 0
+
+    private var lock: LockWord {
+        unsafe withUnsafePointer(to: word) { unsafe LockWord(UnsafeMutablePointer(mutating: $0)) }
+    }
 
     mutating func append(_ goroutine: GoroutineRef) { append(1) { _ in goroutine } }
 

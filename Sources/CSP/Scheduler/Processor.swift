@@ -103,4 +103,14 @@ struct ProcessorRef: Equatable {
         let core = SchedulerCore.running
         while let one = takeRunNext() ?? cell.queue.pop() { core.cell.global.append(one) }
     }
+
+    /// Whether its worker should do more than take the next goroutine from here: now and then, if there are timers, or others' goroutines that must
+    /// not starve; and at once if it is retired.
+    @inline(__always)
+    var mustLookFurther: Bool {
+        if cell.isRetired.load(ordering: .relaxed) { return true }
+        if cell.tick.load(ordering: .relaxed) & 15 != 0 { return false }
+        return cell.timers.earliest.load(ordering: .relaxed) != .max
+            || SchedulerCore.running.cell.global.count.load(ordering: .relaxed) > 0
+    }
 }

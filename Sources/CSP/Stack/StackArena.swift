@@ -82,7 +82,9 @@ struct StackArena: ~Copyable {
         perClass[kind].used += new
         lock.unlock()
         guard taken + new > 0 else {
-            fatal("fatal error: out of goroutine stacks of \(1 << (Self.smallestShift + kind)) bytes: \(first) are in use")
+            fatal(
+                "fatal error: out of goroutine stacks of \(1 << (Self.smallestShift + kind)) bytes: \(first) are in use"
+            )
         }
         for slot in first..<first + new {
             protect(kind, Int32(slot))
