@@ -171,8 +171,7 @@ public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) t
     return try bodies.finish(index, &slots)
 }
 
-/// The first look takes no lock. It decides when the case it chooses can be completed, or when there is a default and two looks have seen
-/// no channel change: at the moment between them no case was ready.
+/// Completes one of the cases that were ready at first sight, and returns its place; -1 when there was none, or it was gone.
 @inlinable @inline(__always)
 public func _chooseAtOnce<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
     if plan.firstLook.ready == 0 { return -1 }
@@ -190,6 +189,7 @@ public func _mustDefault<Plan: _SelectPlan>(_ plan: Plan) -> Bool {
     return again.ready == 0 && again.versions == plan.firstLook.versions
 }
 
+/// Locks everything, and waits if it must.
 @inlinable @inline(never)
 public func _chooseSlow<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
     if Plan.count > 64 { _fatalTooManyCases() }
