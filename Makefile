@@ -58,12 +58,15 @@ examples: ## Builds and tests the Examples package.
 	swift test --package-path Examples
 
 .PHONY: bench
-bench: ## Measures and prints the table of speeds.
-	swift run --package-path Benchmarks -c release
+bench: ## Measures beside Go and Swift's tasks, and prints the table.
+	Benchmarks/compare
 
 .PHONY: bench-smoke
-bench-smoke: ## Builds the Benchmarks package and runs it very briefly; times mean nothing here.
+bench-smoke: ## Builds the benchmarks and runs some; times mean nothing here.
 	swift build --package-path Benchmarks -c release
+	Benchmarks/.build/release/csp-bench spawn-join
+	Benchmarks/.build/release/csp-bench mixed
+	Benchmarks/.build/release/async-bench yield-alone
 
 .PHONY: consumer
 consumer: ## Depends on this package from new ones, as a user would: by path, revision and version, and linked statically.

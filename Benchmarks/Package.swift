@@ -4,13 +4,18 @@ import PackageDescription
 let package = Package(
     name: "swift-csp-benchmarks",
     dependencies: [
-        .package(name: "swift-csp", path: "..")
+        .package(name: "swift-csp", path: ".."),
+        .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.0"),
     ],
     targets: [
         .executableTarget(
             name: "csp-bench",
             dependencies: [.product(name: "CSP", package: "swift-csp")],
-            swiftSettings: [.strictMemorySafety()])
+            swiftSettings: [.strictMemorySafety()]),
+        .executableTarget(
+            name: "async-bench",
+            dependencies: [.product(name: "AsyncAlgorithms", package: "swift-async-algorithms")],
+            swiftSettings: [.strictMemorySafety()]),
     ],
     swiftLanguageModes: [.v6]
 )
