@@ -28,7 +28,10 @@ void csp_futex_wake(const uint32_t *word, int count) {
 
 csp_lock_table_t csp_lock_table;
 
-__attribute__((constructor)) static void register_membarrier(void) { csp_lock_table.asymmetric = csp_membarrier_register(); }
+__attribute__((constructor)) static void register_membarrier(void) {
+    csp_lock_table.asymmetric = csp_membarrier_register();
+    for (int i = 0; i < CSP_LOCK_BUCKETS && !csp_lock_table.asymmetric; i++) csp_lock_table.sleepers[i] = CSP_LOCK_BIAS;
+}
 
 bool csp_membarrier_register(void) {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;

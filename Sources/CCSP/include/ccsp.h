@@ -171,7 +171,9 @@ void *csp_immortal_memory(size_t size);
 // MARK: Threads (thread.c)
 
 /// Threads asleep for a lock, by a hash of its address; and whether membarrier works here.
+/// Where it does not, each count begins at the bias.
 enum { CSP_LOCK_BUCKETS = 64 };
+static const uint32_t CSP_LOCK_BIAS = 1u << 31;
 typedef struct {
     uint32_t sleepers[CSP_LOCK_BUCKETS];
     bool asymmetric;

@@ -72,15 +72,32 @@ struct ChannelRef: Equatable, @unchecked Sendable {
 
     /// Publishes what can be done now without waiting.
     @inlinable @inline(__always)
-    func unlock() {
+    func unlock() { unlock(receivable: isReceivable, sendable: isSendable) }
+
+    /// The same for who knows.
+    @inlinable @inline(__always)
+    func unlock(receivable: Bool, sendable: Bool) {
         #if INTERNAL_CHECKS
             checkInvariants()
+            // Who knows better may deny what only waiters of selects that are over suggest.
+            if receivable ? !isReceivable : core.count > 0 || core.isClosed {
+                fatal("fatal error: channel: wrong readiness")
+            }
+            if sendable ? !isSendable : core.count < core.capacity || core.isClosed {
+                fatal("fatal error: channel: wrong readiness")
+            }
         #endif
-        core.version &+= Readiness.versionStep
-        var word = core.version
-        if core.count > 0 || !core.senders.isEmpty || core.isClosed { word |= Readiness.receivableBit }
-        if core.count < core.capacity || !core.receivers.isEmpty || core.isClosed { word |= Readiness.sendableBit }
-        lockWord.unlock(publishing: word)
+        let version = core.version &+ Readiness.versionStep
+        core.version = version
+        lockWord.unlock(
+            publishing: version | (receivable ? Readiness.receivableBit : 0) | (sendable ? Readiness.sendableBit : 0))
+    }
+
+    @usableFromInline var isReceivable: Bool {
+        @inlinable @inline(__always) get { core.count > 0 || !core.senders.isEmpty || core.isClosed }
+    }
+    @usableFromInline var isSendable: Bool {
+        @inlinable @inline(__always) get { core.count < core.capacity || !core.receivers.isEmpty || core.isClosed }
     }
 
     #if INTERNAL_CHECKS

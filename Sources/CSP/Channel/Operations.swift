@@ -6,7 +6,7 @@ extension ChannelRef {
     /// The buffer's place for an index below twice the capacity.
     @inlinable @inline(__always)
     func element<Element: ~Copyable>(_ index: Int, of: Element.Type) -> UnsafeMutablePointer<Element> {
-        let place = index >= core.capacity ? index - core.capacity : index
+        let place = index >= core.capacity ? index &- core.capacity : index
         // SAFETY: 0 <= place < capacity.
         return unsafe core.buffer!.assumingMemoryBound(to: Element.self) + place
     }
@@ -23,14 +23,16 @@ extension ChannelRef {
             unsafe receiver.pointee.slot!.assumingMemoryBound(to: Element?.self).pointee = slot.pointee.take()
             unsafe receiver.pointee.succeeded = true
             let party = unsafe receiver.pointee.party
-            unlock()
+            // Somebody waited, so the buffer is empty, and nobody sends.
+            unlock(receivable: false, sendable: core.capacity > 0 || !core.receivers.isEmpty)
             party.ready()
             return true
         }
-        guard core.count < core.capacity else { return false }
-        unsafe element(core.head + core.count, of: Element.self).initialize(to: slot.pointee.take()!)
-        core.count += 1
-        unlock()
+        let count = core.count, capacity = core.capacity
+        guard count < capacity else { return false }
+        unsafe element(core.head &+ count, of: Element.self).initialize(to: slot.pointee.take()!)
+        core.count = count &+ 1
+        unlock(receivable: true, sendable: count &+ 1 < capacity)
         return true
     }
 
@@ -41,14 +43,14 @@ extension ChannelRef {
         if core.count > 0 {
             let oldest = core.head
             unsafe slot.pointee = element(oldest, of: Element.self).move()
-            core.head = oldest + 1 == core.capacity ? 0 : oldest + 1
+            core.head = oldest &+ 1 == core.capacity ? 0 : oldest &+ 1
             guard let sender = unsafe core.senders.takeFirst() else {
-                core.count -= 1
-                unlock()
+                core.count &-= 1
+                unlock(receivable: core.count > 0 || core.isClosed, sendable: true)
                 return true
             }
             // Full until now: the first sender's value takes the free place, at the end.
-            unsafe element(core.head + core.count - 1, of: Element.self).initialize(
+            unsafe element(core.head &+ core.count &- 1, of: Element.self).initialize(
                 to: sender.pointee.slot!.assumingMemoryBound(to: Element?.self).pointee.take()!)
             unsafe finish(sender)
             return true

@@ -32,38 +32,42 @@ extension WorkerRef {
     private func begin() {
         cell.inside.store(1, ordering: .relaxed)
         csp_compiler_barrier()
-        if unsafe !csp_get_lock_table()!.pointee.asymmetric { atomicMemoryFence(ordering: .sequentiallyConsistent) }
     }
 
     @inline(never)
     private func waitForClaim() {
-        repeat {
+        while true {
+            if unsafe !csp_get_lock_table()!.pointee.asymmetric { atomicMemoryFence(ordering: .sequentiallyConsistent) }
+            if cell.claim.load(ordering: .acquiring) & Self.claimed == 0 { return }
             exit()
             var spins = 0
-            while cell.claim.load(ordering: .relaxed) != 0 {
+            while cell.claim.load(ordering: .relaxed) & Self.claimed != 0 {
                 // On a crowded machine the claimant may not be running.
                 if spins < 100 { csp_pause() } else { _ = csp_yield_thread() }
                 spins += 1
             }
             begin()
-        } while cell.claim.load(ordering: .acquiring) != 0
+        }
     }
+
+    // The values of `claim`. Without membarrier it is never zero, so that each section begins the slow way, which fences.
+    private static var claimed: UInt32 { 1 }
+    static var unclaimed: UInt32 { unsafe csp_get_lock_table()!.pointee.asymmetric ? 0 : 2 }
 
     /// For other threads: keeps the worker from entering a section until `endClaim`. False when it is in one, when another thread has a claim, or
     /// when it does not own `processor`.
     func claim(owning processor: ProcessorRef) -> Bool {
-        guard cell.claim.compareExchange(expected: 0, desired: 1, ordering: .sequentiallyConsistent).exchanged else {
-            return false
-        }
-        if unsafe csp_get_lock_table()!.pointee.asymmetric {
-            csp_membarrier()
-        } else {
-            atomicMemoryFence(ordering: .sequentiallyConsistent)
-        }
+        let free = Self.unclaimed
+        guard
+            cell.claim.compareExchange(
+                expected: free, desired: free | Self.claimed, ordering: .sequentiallyConsistent
+            ).exchanged
+        else { return false }
+        if free == 0 { csp_membarrier() } else { atomicMemoryFence(ordering: .sequentiallyConsistent) }
         if cell.inside.load(ordering: .acquiring) == 0, cell.processor == processor { return true }
         endClaim()
         return false
     }
 
-    func endClaim() { cell.claim.store(0, ordering: .releasing) }
+    func endClaim() { cell.claim.store(Self.unclaimed, ordering: .releasing) }
 }

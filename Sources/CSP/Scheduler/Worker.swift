@@ -25,7 +25,7 @@ struct WorkerCell: ~Copyable {
     var context = unsafe csp_context()
     // See Section.swift.
     let inside = Atomic<UInt32>(1)
-    let claim = Atomic<UInt32>(0)
+    let claim = Atomic<UInt32>(WorkerRef.unclaimed)
     /// Written by the worker inside a section, or under a claim; by others while it sleeps.
     private let processorPointer = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
     // Owner only, while it runs.

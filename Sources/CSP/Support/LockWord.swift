@@ -10,7 +10,7 @@ public import Synchronization
 ///   kernel finds it still 1.
 /// Lost wake-up is impossible: if L missed W, then L came before the barrier's point in the holder's instruction stream, so
 /// S, which precedes L there, is visible to the exchange after the barrier, and the sleeper takes the lock. Where membarrier is
-/// refused each release fences instead.
+/// refused the counts begin above zero, so that each release goes the slow way, which fences.
 /// The count is not in the lock: once S is done another thread may take, release and free the lock's memory, which the
 /// holder therefore must not read. A futex wake on an address that is gone does nothing.
 @usableFromInline
@@ -56,7 +56,6 @@ struct LockWord: Equatable, @unchecked Sendable {
         let sleepers = unsafe self.sleepers
         unsafe word.pointee.store(free, ordering: .releasing)
         csp_compiler_barrier()
-        if unsafe !csp_get_lock_table()!.pointee.asymmetric { atomicMemoryFence(ordering: .sequentiallyConsistent) }
         if unsafe sleepers.pointee.load(ordering: .relaxed) != 0 { wakeSlow() }
     }
 
@@ -91,6 +90,10 @@ struct LockWord: Equatable, @unchecked Sendable {
 
     @usableFromInline @inline(never)
     func wakeSlow() {
+        if unsafe !csp_get_lock_table()!.pointee.asymmetric {
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+            if unsafe sleepers.pointee.load(ordering: .relaxed) == CSP_LOCK_BIAS { return }
+        }
         unsafe csp_futex_wake(UnsafeRawPointer(word).assumingMemoryBound(to: UInt32.self), 1)
     }
 }

@@ -141,10 +141,18 @@ struct WaitList: ~Copyable {
     }
 
     /// Takes the longest waiter that can still be served; those whose select another case has won are dropped.
-    @inlinable
+    @inlinable @inline(__always)
     mutating func takeFirst() -> UnsafeMutablePointer<Waiter>? {
+        unsafe first == nil ? nil : takeFirstSlow()
+    }
+
+    @inlinable @inline(never)
+    mutating func takeFirstSlow() -> UnsafeMutablePointer<Waiter>? {
         while let waiter = unsafe first {
-            unsafe remove(waiter)
+            let next = unsafe waiter.pointee.next
+            unsafe first = unsafe next
+            if let next = unsafe next { unsafe next.pointee.previous = nil } else { unsafe last = nil }
+            unsafe waiter.pointee.isQueued = false
             guard let selection = unsafe waiter.pointee.selection else { return unsafe waiter }
             if unsafe selection.pointee.claim(waiter.pointee.caseIndex) { return unsafe waiter }
         }
