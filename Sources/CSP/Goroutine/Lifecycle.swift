@@ -145,16 +145,14 @@ extension GoroutineRef {
 
     // MARK: Yield
 
-    @inline(never)
+    @inline(__always)
     func yield() {
-        // Alone: nobody to let run, except when it is time to look further.
-        if let processor = cell.worker!.cell.processor, processor.cell.queue.isEmpty,
-            unsafe processor.cell.runNext.load(ordering: .relaxed) == nil
-        {
-            let tick = processor.cell.tick.load(ordering: .relaxed) &+ 1
-            processor.cell.tick.store(tick, ordering: .relaxed)
-            if !processor.mustLookFurther { return }
-        }
+        if let processor = cell.worker!.cell.processor, processor.isAlone { return }
+        giveWay()
+    }
+
+    @inline(never)
+    private func giveWay() {
         cell.waitReason = .yield
         leave(.enqueue(self))
     }

@@ -104,6 +104,14 @@ struct ProcessorRef: Equatable {
         while let one = takeRunNext() ?? cell.queue.pop() { core.cell.global.append(one) }
     }
 
+    /// Whether a goroutine that yields need not.
+    @inline(__always)
+    var isAlone: Bool {
+        unsafe cell.queue.isEmpty && cell.runNext.load(ordering: .relaxed) == nil
+            && cell.timers.earliest.load(ordering: .relaxed) == .max && !cell.isRetired.load(ordering: .relaxed)
+            && SchedulerCore.running.cell.global.count.load(ordering: .relaxed) == 0
+    }
+
     /// Whether its worker should do more than take the next goroutine from here: now and then, if there are timers, or others' goroutines that must
     /// not starve; and at once if it is retired.
     @inline(__always)
