@@ -35,6 +35,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
         if Self.fitsRoom(size) {
             unsafe core.core.buffer = unsafe roomAddress
         } else {
+            core.core.ownsBuffer = true
             unsafe core.core.buffer = .allocate(
                 byteCount: size, alignment: Swift.max(16, MemoryLayout<Element>.alignment))
         }
@@ -48,10 +49,15 @@ public final class Channel<Element: ~Copyable>: Sendable {
     deinit {
         if let timer = unsafe core.core.timer { unsafe ChannelTimer.destroy(timer) }
         // SAFETY: nobody else has the channel any more, so nobody is parked; what is left in the buffer is ours.
+        if core.core.count > 0 { dropElements() }
+        if core.core.ownsBuffer { unsafe core.core.buffer?.deallocate() }
+    }
+
+    private func dropElements() {
         for offset in 0..<core.core.count {
+            // SAFETY: as in `deinit`.
             unsafe core.element(core.core.head + offset, of: Element.self).deinitialize(count: 1)
         }
-        if !Self.fitsRoom(core.core.capacity * MemoryLayout<Element>.stride) { unsafe core.core.buffer?.deallocate() }
     }
 
     // MARK: Send

@@ -26,6 +26,8 @@ struct ChannelCore: ~Copyable {
     @usableFromInline let capacity: Int
     /// Room for `capacity` elements.
     @usableFromInline var buffer: UnsafeMutableRawPointer?
+    /// Whether the buffer is memory of its own, and not the channel's room.
+    var ownsBuffer = false
     /// The timer that sends on this channel, which owns it. Written before anybody else has the channel.
     var timer: UnsafeMutablePointer<ChannelTimer>?
 

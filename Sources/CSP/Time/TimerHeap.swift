@@ -37,7 +37,9 @@ struct TimerHeap: ~Copyable {
     let earliest = Atomic<Int64>(.max)
     let lock = OwnedLock()
     // Guarded by lock.
-    private var entries: [Entry] = []
+    private var entries = UnsafeMutablePointer<Entry>.allocate(capacity: 64)
+    private var capacity = 64
+    private var count = 0
 
     /// The deadline is here too, so that to compare needs no look at a node, which is on some cold stack.
     @safe
@@ -46,11 +48,11 @@ struct TimerHeap: ~Copyable {
         let node: UnsafeMutablePointer<TimerNode>
     }
 
-    // SAFETY: (whole type) nodes in the heap are valid, by their owners' promise; all under the lock.
+    // SAFETY: (whole type) nodes in the heap are valid, by their owners' promise; places stay below count; all under the lock.
     mutating func insert(_ node: UnsafeMutablePointer<TimerNode>) {
-        let entry = unsafe Entry(deadline: node.pointee.deadline, node: node)
-        entries.append(entry)
-        rise(entry, from: entries.count - 1)
+        if count == capacity { grow() }
+        count += 1
+        rise(unsafe Entry(deadline: node.pointee.deadline, node: node), from: count - 1)
         publish()
     }
 
@@ -65,64 +67,81 @@ struct TimerHeap: ~Copyable {
     /// Fires what is due, earliest first; some hundreds at the most, so that others get the lock in between.
     mutating func run(at now: Int64) {
         for _ in 0..<Self.mostAtOnce {
-            guard let first = entries.first, first.deadline <= now else { break }
+            guard count > 0, unsafe entries[0].deadline <= now else { break }
+            let node = unsafe entries[0].node
             take(at: 0)
-            let next = unsafe first.node.pointee.fire(first.node.pointee.object)
+            let next = unsafe node.pointee.fire(node.pointee.object)
             if next != 0 {
-                unsafe first.node.pointee.deadline = next
-                unsafe insert(first.node)
+                unsafe node.pointee.deadline = next
+                unsafe insert(node)
             }
         }
         publish()
     }
 
+    private static var mostAtOnce: Int { 512 }
+
+    /// Whoever goes to sleep must not miss a deadline that comes nearer; one that goes away he may find too late.
+    private func publish() {
+        let first = count > 0 ? unsafe entries[0].deadline : .max
+        let last = earliest.load(ordering: .relaxed)
+        if first < last {
+            earliest.store(first, ordering: .sequentiallyConsistent)
+        } else if first > last {
+            earliest.store(first, ordering: .releasing)
+        }
+    }
+
     private mutating func take(at place: Int) {
         unsafe entries[place].node.pointee.place = -1
-        let last = entries.removeLast()
-        guard place < entries.count else { return }
-        if place > 0, last.deadline < entries[(place - 1) / 4].deadline {
+        count -= 1
+        guard place < count else { return }
+        let last = unsafe entries[count]
+        if place > 0, unsafe last.deadline < entries[(place &- 1) >> 2].deadline {
             rise(last, from: place)
         } else {
             sink(last, from: place)
         }
     }
 
-    private static var mostAtOnce: Int { 512 }
-
-    private func publish() {
-        let first = entries.first?.deadline ?? .max
-        if earliest.load(ordering: .relaxed) != first { earliest.store(first, ordering: .sequentiallyConsistent) }
-    }
-
-    private mutating func put(_ entry: Entry, at place: Int) {
-        entries[place] = entry
+    private func put(_ entry: Entry, at place: Int) {
+        unsafe (entries + place).initialize(to: entry)
         unsafe entry.node.pointee.place = place
     }
 
-    private mutating func rise(_ entry: Entry, from start: Int) {
+    private func rise(_ entry: Entry, from start: Int) {
         var place = start
         while place > 0 {
-            let parent = (place - 1) / 4
-            guard entry.deadline < entries[parent].deadline else { break }
-            put(entries[parent], at: place)
+            let parent = (place &- 1) >> 2
+            guard unsafe entry.deadline < entries[parent].deadline else { break }
+            put(unsafe entries[parent], at: place)
             place = parent
         }
         put(entry, at: place)
     }
 
-    private mutating func sink(_ entry: Entry, from start: Int) {
+    private func sink(_ entry: Entry, from start: Int) {
         var place = start
         while true {
-            let first = place * 4 + 1
-            guard first < entries.count else { break }
+            let first = place << 2 &+ 1
+            guard first < count else { break }
             var least = first
-            for child in first..<min(first + 4, entries.count) where entries[child].deadline < entries[least].deadline {
+            for child in first &+ 1..<max(first &+ 1, min(first &+ 4, count))
+            where unsafe entries[child].deadline < entries[least].deadline {
                 least = child
             }
-            guard entries[least].deadline < entry.deadline else { break }
-            put(entries[least], at: place)
+            guard unsafe entries[least].deadline < entry.deadline else { break }
+            put(unsafe entries[least], at: place)
             place = least
         }
         put(entry, at: place)
+    }
+
+    private mutating func grow() {
+        let larger = UnsafeMutablePointer<Entry>.allocate(capacity: capacity * 2)
+        unsafe larger.moveInitialize(from: entries, count: count)
+        unsafe entries.deallocate()
+        unsafe entries = unsafe larger
+        capacity *= 2
     }
 }
