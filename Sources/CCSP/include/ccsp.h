@@ -124,7 +124,7 @@ static inline __attribute__((always_inline)) void csp_prefetch_block(const void 
     __builtin_prefetch((const char *)block + 64, 1);
 }
 static inline __attribute__((always_inline)) void csp_prefetch_top(const void *top) {
-    for (int line = 1; line <= 5; line++) __builtin_prefetch((const char *)top - 64 * line, 1);
+    for (int line = 1; line <= 10; line++) __builtin_prefetch((const char *)top - 64 * line, 1);
 }
 static inline __attribute__((always_inline)) void csp_prefetch_stack(const void *block) {
     const char *sp = __atomic_load_n(&((const csp_context *)block)->sp, __ATOMIC_RELAXED);

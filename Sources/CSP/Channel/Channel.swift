@@ -32,7 +32,9 @@ public final class Channel<Element: ~Copyable>: Sendable {
             )
         }
         if capacity == 0 { return }
-        if Self.fitsRoom(size) {
+        if size <= MemoryLayout.size(ofValue: room),
+            unsafe UInt(bitPattern: roomAddress) % UInt(MemoryLayout<Element>.alignment) == 0
+        {
             unsafe core.core.buffer = unsafe roomAddress
         } else {
             core.core.ownsBuffer = true
@@ -44,7 +46,6 @@ public final class Channel<Element: ~Copyable>: Sendable {
     private var roomAddress: UnsafeMutableRawPointer {
         unsafe withUnsafeMutablePointer(to: &room) { UnsafeMutableRawPointer($0) }
     }
-    private static func fitsRoom(_ size: Int) -> Bool { size <= 16 && MemoryLayout<Element>.alignment <= 8 }
 
     deinit {
         if let timer = unsafe core.core.timer { unsafe ChannelTimer.destroy(timer) }

@@ -166,7 +166,7 @@ private struct SelectWait {
     private func block(_ party: Party, _ locks: SelectLocks, _ deadline: Int64) {
         if case .thread(let thread) = party {
             locks.unlockAll()
-            if after != nil { unsafe SchedulerCore.shared.timerSubmitted(deadline) }
+            if after != nil { SchedulerCore.timerSubmitted(deadline) }
             thread.wait()
         } else {
             let isHopeless = unsafe after == nil && entries.allSatisfy { $0.kind == .never }

@@ -38,7 +38,7 @@ struct ChannelTimer: ~Copyable {
         processor.cell.timers.lock.lock()
         unsafe TimerNode.armLocked(&timer.pointee.node, at: deadline, on: processor)
         processor.cell.timers.lock.unlock()
-        unsafe SchedulerCore.shared.timerSubmitted(deadline)
+        SchedulerCore.timerSubmitted(deadline)
         return channel
     }
 
@@ -68,14 +68,14 @@ struct ChannelTimer: ~Copyable {
         let wasActive = unsafe TimerNode.withHeap(of: &timer.pointee.node) { processor in
             var wasActive = unsafe processor!.cell.timers.remove(&timer.pointee.node)
             unsafe timer.pointee.channel._withUnsafeGuaranteedRef {
-                if case .value = $0.tryReceive() { wasActive = true }
+                if $0.core.mayReceive(), case .value = $0.tryReceive() { wasActive = true }
             }
             unsafe timer.pointee.period = period
             unsafe timer.pointee.isIdle.store(deadline == nil, ordering: .releasing)
             if let deadline { unsafe TimerNode.armLocked(&timer.pointee.node, at: deadline, on: processor!) }
             return wasActive
         }
-        if let deadline { unsafe SchedulerCore.shared.timerSubmitted(deadline) }
+        if let deadline { SchedulerCore.timerSubmitted(deadline) }
         return wasActive
     }
 }

@@ -24,7 +24,7 @@ final class FunctionTimer: @unchecked Sendable {
         processor.cell.timers.lock.lock()
         unsafe TimerNode.armLocked(node, at: deadline, on: processor)
         processor.cell.timers.lock.unlock()
-        unsafe SchedulerCore.shared.timerSubmitted(deadline)
+        SchedulerCore.timerSubmitted(deadline)
     }
 
     deinit {
@@ -42,7 +42,7 @@ final class FunctionTimer: @unchecked Sendable {
             return wasArmed
         }
         if wasArmed { unsafe Unmanaged.passUnretained(self).release() }
-        if let deadline { unsafe SchedulerCore.shared.timerSubmitted(deadline) }
+        if let deadline { SchedulerCore.timerSubmitted(deadline) }
         return wasArmed
     }
 }

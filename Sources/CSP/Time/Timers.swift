@@ -48,12 +48,15 @@ extension SchedulerCore {
     /// After a timer has been put in by a thread that is no worker, without any lock held: whoever is awake looks at the heaps
     /// before it sleeps; if nobody is, and the one who watches the clock would sleep too long, wakes one. The proof is that of
     /// Idle.swift with the heap's first deadline in place of the queue's count.
-    func timerSubmitted(_ deadline: Int64) {
-        if GoroutineRef.current != nil || cell.awake.load(ordering: .sequentiallyConsistent) > 0 { return }
-        cell.idleLock.lock()
-        let late = deadline < cell.watchedDeadline
-        cell.idleLock.unlock()
-        if late { wakeWorker() }
+    static func timerSubmitted(_ deadline: Int64) {
+        // A goroutine has a worker, which is awake.
+        if GoroutineRef.current != nil { return }
+        let core = unsafe shared
+        if core.cell.awake.load(ordering: .sequentiallyConsistent) > 0 { return }
+        core.cell.idleLock.lock()
+        let late = deadline < core.cell.watchedDeadline
+        core.cell.idleLock.unlock()
+        if late { core.wakeWorker() }
     }
 }
 
