@@ -51,6 +51,7 @@ extension SchedulerCore {
     static func timerSubmitted(_ deadline: Int64) {
         // A goroutine has a worker, which is awake.
         if GoroutineRef.current != nil { return }
+        // SAFETY: the scheduler is immortal.
         let core = unsafe shared
         if core.cell.awake.load(ordering: .sequentiallyConsistent) > 0 { return }
         core.cell.idleLock.lock()
