@@ -12,17 +12,18 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 static const int signals[] = {SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGABRT};
 enum { SIGNALS = sizeof signals / sizeof *signals };
 static struct sigaction before[SIGNALS];
-static size_t (*describe_goroutine)(void *, char *, size_t);
+static size_t (*describe_goroutine)(void *, csp_description, char *, size_t);
 
-void csp_write_error(const char *bytes, size_t count) {
+void csp_write(int file, const char *bytes, size_t count) {
     while (count > 0) {
-        ssize_t written = write(STDERR_FILENO, bytes, count);
+        ssize_t written = write(file, bytes, count);
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) return;
         bytes += written;
@@ -30,53 +31,94 @@ void csp_write_error(const char *bytes, size_t count) {
     }
 }
 
+void csp_write_error(const char *bytes, size_t count) { csp_write(STDERR_FILENO, bytes, count); }
+
 void csp_trap(void) { __builtin_trap(); }
 
-static uintptr_t stack_pointer(const ucontext_t *context) {
-#if defined(__x86_64__)
-    return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
-#else
-    return context->uc_mcontext.sp;
-#endif
-}
+// Demangling allocates. Not when the fault is in the C library, perhaps in malloc, whose lock this thread would then wait for in vain: a stack
+// overflows in the deepest function, which often is malloc.
+static bool may_demangle = true;
 
-// The goroutine on whose stack `address` lies, and that stack's lowest address.
-static void *goroutine_at(uintptr_t address, uintptr_t *bottom, size_t *size) {
-    uintptr_t offset = address - csp_arena.base;
-    if (offset >= csp_arena.size) return NULL;
-    uintptr_t kind = offset >> csp_arena.region_shift;
-    uintptr_t shift = CSP_SMALLEST_STACK_SHIFT + kind;
-    *size = (size_t)1 << shift;
-    *bottom = address & ~(*size - 1);
-    return csp_arena.owners[kind][(offset & (((uintptr_t)1 << csp_arena.region_shift) - 1)) >> shift];
+static void forbid_demangling_inside_malloc(uintptr_t pc) {
+    Dl_info library, fault;
+    if (dladdr((void *)malloc, &library) && dladdr((void *)pc, &fault)) may_demangle = library.dli_fbase != fault.dli_fbase;
 }
 
 static void put(const char *text) { csp_write_error(text, strlen(text)); }
 
-static void put_number(size_t number) {
+static void put_number(size_t number, size_t base) {
     char digits[24];
     size_t at = sizeof digits;
-    do digits[--at] = (char)('0' + number % 10);
-    while (number /= 10);
+    do digits[--at] = "0123456789abcdef"[number % base];
+    while (number /= base);
     csp_write_error(digits + at, sizeof digits - at);
+}
+
+static void put_frame(uintptr_t address) {
+    static char name[1024];
+    static uintptr_t named, offset;
+    static bool known;
+    // A recursion's frames are all the same.
+    if (named != address) known = csp_symbol_name((void *)address, name, sizeof name, &offset);
+    named = address;
+    put(known ? name : "unknown function");
+    put("\n\t");
+    Dl_info info;
+    put(dladdr((void *)address, &info) && info.dli_fname ? info.dli_fname : "unknown file");
+    if (known) {
+        put(" +0x");
+        put_number(offset, 16);
+    }
+    put("\n");
+}
+
+static void put_trace(const ucontext_t *context, uintptr_t bottom, size_t size) {
+    uintptr_t pc, fp, sp;
+    static csp_trace trace;
+    csp_interrupted_at(context, &pc, &fp, &sp);
+    csp_walk_stack(pc + 1, fp, bottom + CSP_GUARD_SIZE, bottom + size, &trace);
+    for (uint32_t i = 0; i < trace.count; i++) {
+        if (i == CSP_TRACE_FIRST && trace.omitted > 0) {
+            put("...");
+            put_number(trace.omitted, 10);
+            put(" frames omitted...\n");
+        }
+        put_frame(trace.frames[i]);
+    }
+}
+
+static void report(void *goroutine, int signal, uintptr_t fault, const ucontext_t *context, uintptr_t bottom, size_t size) {
+    bool overflow = (signal == SIGSEGV || signal == SIGBUS) && fault >= bottom && fault < bottom + CSP_GUARD_SIZE;
+    if (overflow) {
+        put("fatal error: goroutine stack overflow\n\nThe goroutine's stack of ");
+        put_number(size, 10);
+        put(" bytes is used up: pass more to go(stackSize:), say ");
+        put_number(size * 4, 10);
+        put(".\n");
+    }
+    static char text[1024];
+    csp_write_error(text, describe_goroutine(goroutine, CSP_HEADING, text, sizeof text));
+    if (overflow) put_trace(context, bottom, size);
+    csp_write_error(text, describe_goroutine(goroutine, CSP_CREATOR, text, sizeof text));
 }
 
 static void handle(int signal, siginfo_t *info, void *opaque) {
     int saved = errno;
-    uintptr_t bottom = 0;
+    // Two threads may fault at once: the first one reports, with memory that is not on the small signal stack, and the others wait for a while,
+    // since they end the process. Not so a fault in the report itself.
+    static int32_t reporter;
+    uintptr_t bottom = 0, pc, fp, sp;
     size_t size = 0;
-    void *goroutine = goroutine_at(stack_pointer(opaque), &bottom, &size);
-    if (goroutine) {
-        uintptr_t fault = (uintptr_t)info->si_addr;
-        if ((signal == SIGSEGV || signal == SIGBUS) && fault >= bottom && fault < bottom + CSP_GUARD_SIZE) {
-            put("fatal error: goroutine stack overflow\n\nThe goroutine's stack of ");
-            put_number(size);
-            put(" bytes is used up: pass more to go(stackSize:), say ");
-            put_number(size * 4);
-            put(".\n");
-        }
-        char text[1024];
-        csp_write_error(text, describe_goroutine(goroutine, text, sizeof text));
+    csp_interrupted_at(opaque, &pc, &fp, &sp);
+    void *goroutine = csp_slot_at(sp, &bottom, &size);
+    int32_t nobody = 0, self = csp_thread_id();
+    if (goroutine && __atomic_compare_exchange_n(&reporter, &nobody, self, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        forbid_demangling_inside_malloc(pc);
+        report(goroutine, signal, (uintptr_t)info->si_addr, opaque, bottom, size);
+        __atomic_store_n(&reporter, 0, __ATOMIC_RELEASE);
+    } else if (goroutine && nobody != self) {
+        struct timespec moment = {0, 1000000};
+        for (int i = 0; i < 1000 && __atomic_load_n(&reporter, __ATOMIC_ACQUIRE); i++) nanosleep(&moment, NULL);
     }
     for (int i = 0; i < SIGNALS; i++) {
         if (signals[i] == signal) sigaction(signal, &before[i], NULL);
@@ -86,13 +128,20 @@ static void handle(int signal, siginfo_t *info, void *opaque) {
     if (info->si_code <= 0 || signal == SIGABRT) raise(signal);
 }
 
-void csp_install_fault_handlers(size_t (*describe)(void *goroutine, char *buffer, size_t capacity)) {
+void csp_install_fault_handlers(size_t (*describe)(void *, csp_description, char *, size_t)) {
     describe_goroutine = describe;
     struct sigaction action = {0};
     action.sa_sigaction = handle;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
     for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &action, &before[i]);
+}
+
+void csp_action_before(int signal, struct sigaction *action) {
+    *action = (struct sigaction){0};
+    for (int i = 0; i < SIGNALS; i++) {
+        if (signals[i] == signal) *action = before[i];
+    }
 }
 
 void csp_install_signal_stack(void) {
@@ -102,7 +151,7 @@ void csp_install_signal_stack(void) {
 }
 
 // Looks `offset` up in the symbol table of the file, which is mapped: no allocation.
-static bool symbol_in_file(const char *path, uintptr_t offset, char *buffer, size_t capacity) {
+static bool symbol_in_file(const char *path, uintptr_t offset, char *buffer, size_t capacity, uintptr_t *start) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     struct stat status;
     if (file < 0) return false;
@@ -128,6 +177,7 @@ static bool symbol_in_file(const char *path, uintptr_t offset, char *buffer, siz
             if (offset >= symbols[k].st_value + symbols[k].st_size || symbols[k].st_name >= strings->sh_size) continue;
             strncpy(buffer, bytes + strings->sh_offset + symbols[k].st_name, capacity - 1);
             buffer[capacity - 1] = 0;
+            *start = symbols[k].st_value;
             found = true;
             break;
         }
@@ -140,27 +190,29 @@ done:
 extern char *swift_demangle(const char *name, size_t length, char *output, size_t *output_size, uint32_t flags)
     __attribute__((weak));
 
-bool csp_symbol_name(const void *address, char *buffer, size_t capacity) {
+bool csp_symbol_name(const void *address, char *buffer, size_t capacity, uintptr_t *into) {
     if (capacity < 2) return false;
     // The call before the return address.
     const void *call = (const char *)address - 1;
     Dl_info info;
     if (!dladdr(call, &info)) return false;
     char mangled[2048];
-    uintptr_t offset = (uintptr_t)call - (uintptr_t)info.dli_fbase;
+    uintptr_t offset = (uintptr_t)call - (uintptr_t)info.dli_fbase, start = 0;
     // The main program's own name may be relative: read it from the kernel.
     extern char __executable_start[] __attribute__((weak));
     const char *path = info.dli_fbase == (void *)__executable_start ? "/proc/self/exe" : info.dli_fname;
     const ElfW(Ehdr) *header = info.dli_fbase;
     if (header->e_type == ET_EXEC) offset = (uintptr_t)call;
-    if (!symbol_in_file(path, offset, mangled, sizeof mangled)) {
+    if (symbol_in_file(path, offset, mangled, sizeof mangled, &start)) {
+        if (into) *into = offset + 1 - start;
+    } else {
         if (!info.dli_sname) return false;
+        if (into) *into = (uintptr_t)address - (uintptr_t)info.dli_saddr;
         strncpy(mangled, info.dli_sname, sizeof mangled - 1);
         mangled[sizeof mangled - 1] = 0;
     }
-    // Demangling allocates. A trap does not happen inside malloc, in practice.
     size_t size = capacity;
-    if (swift_demangle && swift_demangle(mangled, strlen(mangled), buffer, &size, 0)) {
+    if (may_demangle && swift_demangle && swift_demangle(mangled, strlen(mangled), buffer, &size, 0)) {
         buffer[capacity - 1] = 0;
         return true;
     }

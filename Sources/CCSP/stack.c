@@ -10,6 +10,7 @@
 #endif
 
 csp_arena_t csp_arena;
+csp_coarse_clock_t csp_coarse_clock;
 
 void (*csp_goroutine_main)(void) __attribute__((visibility("hidden")));
 void csp_set_goroutine_main(void (*body)(void)) { csp_goroutine_main = body; }

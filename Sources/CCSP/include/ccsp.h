@@ -2,6 +2,7 @@
 #ifndef CCSP_H
 #define CCSP_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -231,19 +232,99 @@ int64_t csp_probe_access_set(void);
 /// C++'s exceptions in flight on this thread; NULL in a program without C++.
 uint64_t *csp_cxa_globals(void);
 
+// MARK: Coarse time (stack.c)
+
+/// Nanoseconds as `csp_now` counts them, as they were when somebody last looked: the monitor, or a worker that woke up. A cache line of its own.
+typedef struct {
+    int64_t now __attribute__((aligned(64)));
+} csp_coarse_clock_t;
+extern csp_coarse_clock_t csp_coarse_clock;
+static inline __attribute__((always_inline)) int64_t csp_coarse_now(void) {
+    return __atomic_load_n(&csp_coarse_clock.now, __ATOMIC_RELAXED);
+}
+static inline void csp_set_coarse_now(int64_t now) { __atomic_store_n(&csp_coarse_clock.now, now, __ATOMIC_RELAXED); }
+
+// MARK: Stack traces (stack_walk.c)
+
+/// Return addresses, innermost first. Of a deep stack the first and the last ones; those between are only counted.
+enum { CSP_TRACE_FIRST = 50, CSP_TRACE_LAST = 50, CSP_TRACE_MOST = CSP_TRACE_FIRST + CSP_TRACE_LAST };
+typedef struct {
+    uint32_t count;
+    uint32_t omitted;
+    uintptr_t frames[CSP_TRACE_MOST];
+} csp_trace;
+static inline const uintptr_t *csp_trace_frames(const csp_trace *trace) { return trace->frames; }
+
+/// Follows the chain of frame pointers that begins with `pc` and `fp`, within [low, high), which must be mapped. Safe in a signal
+/// handler, and on a stack that is in use: the result may then be nonsense.
+void csp_walk_stack(uintptr_t pc, uintptr_t fp, uintptr_t low, uintptr_t high, csp_trace *trace);
+/// The calling goroutine's stack, from the calling function on; empty on another thread's.
+void csp_walk_callers(csp_trace *trace);
+
+/// Reads what another thread may be writing, acquiring; sanitizers do not see it.
+uint64_t csp_peek_64(const void *address);
+uint32_t csp_peek_32(const void *address);
+uint8_t csp_peek_8(const void *address);
+/// All reads before this have happened before those after it, as the writers, who do nothing for it, see them.
+void csp_settle_reads(void);
+
+/// The calling thread's id in the kernel.
+int32_t csp_thread_id(void);
+
+/// The goroutine on whose stack `address` lies, and that stack's lowest address and size; NULL for another thread's.
+void *csp_slot_at(uintptr_t address, uintptr_t *bottom, size_t *size);
+/// Where a signal interrupted, from the handler's third argument.
+void csp_interrupted_at(const void *context, uintptr_t *pc, uintptr_t *fp, uintptr_t *sp);
+
+/// What became of an attempt to see a running goroutine's stack.
+typedef enum {
+    CSP_CAPTURED,
+    /// It blocks in the kernel; the trace may be short.
+    CSP_IN_SYSTEM_CALL,
+    /// Its thread does something else by now.
+    CSP_NOT_THERE,
+    /// Its thread did not answer in time.
+    CSP_NO_ANSWER,
+} csp_capture_result;
+
+/// Looks at the stack of `goroutine`, which `thread` runs. Only between begin and end, one at a time.
+csp_capture_result csp_capture(int32_t thread, void *goroutine, int64_t nanoseconds, csp_trace *trace);
+void csp_begin_captures(void);
+void csp_end_captures(void);
+
+/// Calls `body` as if it had been called from the given return addresses, so that an unwinder that follows frame pointers finds them.
+void csp_with_frames(const uintptr_t *addresses, uint32_t count, void (*body)(void *), void *argument);
+
+// MARK: SIGQUIT (quit.c)
+
+/// Bytes of stack for a thread that dumps: symbolication reads debug information recursively.
+enum { CSP_DUMP_STACK_SIZE = 4 << 20 };
+
+/// Where SIGQUIT has its default effect, or Swift's backtracer has it: has a thread of its own call `dump`, which ends the process, when it comes. Nothing otherwise,
+/// and a handler that the program installs later replaces ours.
+void csp_install_quit_handler(void (*dump)(void));
+
 // MARK: Faults (fault.c)
 
+/// Which part of a goroutine's description: what comes before its stack, or after it.
+typedef enum { CSP_HEADING, CSP_CREATOR } csp_description;
+
 /// Installs handlers for the synchronous fault signals that describe a goroutine and then chain to what was there.
-/// `describe` writes the goroutine's heading into a buffer and returns its length; it runs in a signal handler.
-void csp_install_fault_handlers(size_t (*describe)(void *goroutine, char *buffer, size_t capacity));
+/// `describe` writes that part of the description into a buffer and returns its length; it runs in a signal handler.
+void csp_install_fault_handlers(
+    size_t (*describe)(void *goroutine, csp_description part, char *buffer, size_t capacity));
+/// What `signal` did before ours was installed.
+void csp_action_before(int signal, struct sigaction *action);
 /// Gives the calling thread an alternate signal stack.
 void csp_install_signal_stack(void);
-/// Writes all of it to stderr, with no locks and no allocation.
+/// Writes all of it, with no locks and no allocation, to stderr or any descriptor.
 void csp_write_error(const char *bytes, size_t count);
+void csp_write(int file, const char *bytes, size_t count);
 /// Ends the process by the trap instruction, as Swift's own fatal errors do.
 void csp_trap(void) __attribute__((noreturn));
-/// The name of the function that holds `address`, demangled where that is safe; NUL-terminated. False if unknown.
-bool csp_symbol_name(const void *address, char *buffer, size_t capacity);
+/// The name of the function that holds the call before the return address `address`, demangled where that is safe; NUL-terminated. False if
+/// unknown. `offset`, if not NULL, receives how far into the function it is.
+bool csp_symbol_name(const void *address, char *buffer, size_t capacity, uintptr_t *offset);
 
 #ifdef __cplusplus
 }

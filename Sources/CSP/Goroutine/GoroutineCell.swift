@@ -28,13 +28,20 @@ struct GoroutineCell: ~Copyable {
     var hasStack = false
     var stackClass: UInt8 = 0
     var stackSlot: Int32 = 0
+    // For dumps: see Diagnostics/Sighting.swift.
+    /// Counts how often it has come onto its stack.
+    var arrivals: UInt32 = 0
     var worker: WorkerRef?
+    /// Coarsely, since when it waits.
+    var waitingSince: Int64 = 0
     /// For its plain operations: on its stack it would cost whoever wakes it a cache miss.
     var waiter: Waiter
     var id: UInt64 = 0
     /// Until it runs.
     var body: GoroutineBody?
+    /// Written under `nameLock`, since dumps read it; its owner may read it without.
     var name: String?
+    let nameLockWord = Atomic<UInt32>(0)
     /// The task whose task-locals are its own, if it was given any.
     var dormantTask: DormantTask?
     var creatorID: UInt64 = 0
@@ -66,5 +73,19 @@ struct GoroutineRef: Equatable, @unchecked Sendable {
     var cell: GoroutineCell {
         @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
         @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
+    }
+
+    var nameLock: LockWord {
+        unsafe withUnsafePointer(to: pointer.pointee.nameLockWord) {
+            unsafe LockWord(UnsafeMutablePointer(mutating: $0))
+        }
+    }
+
+    /// Few goroutines have one.
+    @inline(never)
+    func setName(_ name: consuming String?) {
+        nameLock.lock()
+        swap(&cell.name, &name)
+        nameLock.unlock()
     }
 }

@@ -66,7 +66,7 @@ extension GoroutineRef {
         _ body: consuming GoroutineBody
     ) {
         cell.body = consume body
-        if name != nil { cell.name = name }
+        if name != nil { setName(name) }
         if let task {
             cell.savedState = unsafe ThreadStateLayout.shared.state(inTask: task.address)
             cell.hasSavedState = true
@@ -83,6 +83,7 @@ extension GoroutineRef {
     @inline(__always)
     func park(_ reason: WaitReason, _ afterwards: Afterwards) {
         cell.waitReason = reason
+        cell.waitingSince = csp_coarse_now()
         cell.status = .waiting
         leave(afterwards)
     }
@@ -102,10 +103,20 @@ extension GoroutineRef {
     /// What comes first on the stack that was switched to.
     @inline(__always)
     fileprivate func arrive() {
+        noteArrival()
         let worker = cell.worker!
         if cell.hasSavedState { restoreState(into: worker.cell.stateWords) }
         worker.finishSwitch()
         worker.exit()
+    }
+
+    /// For dumps, which tell a stack that is left from one in use by this. In this order: see Diagnostics/Sighting.swift.
+    @inline(__always)
+    fileprivate func noteArrival() {
+        unsafe cell.context.pc = nil
+        csp_compiler_barrier()
+        cell.arrivals &+= 1
+        csp_compiler_barrier()
     }
 
     /// What switches save into and continue at.
@@ -170,6 +181,7 @@ extension GoroutineRef {
             next.cell.stackSlot = cell.stackSlot
             next.cell.hasStack = true
             cell.hasStack = false
+            next.noteArrival()
             worker.begin(next, processor)
             // SAFETY: this is the stack that changes hands.
             unsafe csp_set_current_goroutine(UnsafeMutableRawPointer(next.pointer))
@@ -210,7 +222,7 @@ func goroutineMain() -> Never {
         // Another one each time.
         let goroutine = GoroutineRef.current!
         goroutine.runBody()
-        if goroutine.cell.name != nil { goroutine.cell.name = nil }
+        if goroutine.cell.name != nil { goroutine.setName(nil) }
         if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }
         goroutine.exit()
     }
@@ -296,6 +308,7 @@ extension SchedulerCore {
             unsafe reference.pointer.initialize(to: GoroutineCell(reference))
             cell.freeGoroutines.push(reference)
         }
+        unsafe cell.registry.add(memory, count: chunk, stride: stride)
     }
 
     /// Goroutines started and not ended.

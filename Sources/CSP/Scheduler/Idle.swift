@@ -210,11 +210,12 @@ extension WorkerRef {
             // SAFETY: workers are immortal.
             if left != 0 { unsafe csp_futex_wait(futexWord, 0, left) }
             if watches, csp_now() >= deadline {
-                if riseForTimers() { return }
+                if riseForTimers() { return csp_set_coarse_now(csp_now()) }
                 watches = false
             }
         }
         cell.wakeUp.store(0, ordering: .relaxed)
+        csp_set_coarse_now(csp_now())
     }
 
     /// Makes an idle processor this worker's, which is asleep, or the caller.

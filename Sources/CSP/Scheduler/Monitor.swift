@@ -92,6 +92,7 @@ struct Monitor: ~Copyable {
         /// Acts on what lasts. True when anything waits.
         mutating func look(_ core: SchedulerCore) -> Bool {
             let now = csp_now()
+            csp_set_coarse_now(now)
             let globalWaits = core.cell.global.count.load(ordering: .relaxed) > 0
             let isLate = core.earliestDeadline() < now - Monitor.period
             let anyIdle = core.cell.idleProcessors.load(ordering: .sequentiallyConsistent) > 0

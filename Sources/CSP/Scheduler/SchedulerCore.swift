@@ -27,7 +27,10 @@ struct SchedulerCell: ~Copyable {
     let freeLock = OwnedLock()
     // Guarded by freeLock.
     var freeGoroutines = FreeGoroutines(capacity: 1024)
+    var registry = GoroutineRegistry()
 
+    /// One dump at a time.
+    let dumpLock = OwnedLock()
     let nextID = Atomic<UInt64>(1)
     /// Goroutines started by threads outside.
     let startedOutside = Atomic<Int>(0)
@@ -62,8 +65,8 @@ struct SchedulerCore {
 
     private static func boot() -> SchedulerCore {
         csp_set_goroutine_main { goroutineMain() }
-        unsafe csp_install_fault_handlers { goroutine, buffer, capacity in
-            unsafe describeForFault(goroutine, buffer, capacity)
+        unsafe csp_install_fault_handlers { goroutine, part, buffer, capacity in
+            unsafe describeForFault(goroutine, part, buffer, capacity)
         }
         let pointer = UnsafeMutablePointer<SchedulerCell>.allocate(capacity: 1)
         unsafe pointer.initialize(
@@ -74,6 +77,7 @@ struct SchedulerCore {
         locateThreadState()
         let core = unsafe SchedulerCore(pointer: pointer)
         core.setMaxProcs(Knobs.maxProcs ?? defaultMaxProcs())
+        csp_install_quit_handler { Dump.quit() }
         return core
     }
 

@@ -42,6 +42,8 @@ struct WorkerCell: ~Copyable {
     // Shared.
     /// 1 once a processor was assigned to a sleeping worker. The futex it sleeps on.
     let wakeUp = Atomic<UInt32>(0)
+    /// Its thread, for dumps; 0 until it runs.
+    let threadID = Atomic<Int32>(0)
 
     init() { stateWords = ThreadStateWords() }
 
@@ -77,6 +79,8 @@ struct WorkerRef: Equatable {
     /// it is time to look further.
     func run() -> Never {
         csp_install_signal_stack()
+        csp_set_coarse_now(csp_now())
+        cell.threadID.store(csp_thread_id(), ordering: .releasing)
         unsafe csp_current_thread_record().pointee.worker = UnsafeMutableRawPointer(pointer)
         cell.stateWords.locate()
         unsafe csp_save_controls(context)
@@ -173,6 +177,8 @@ struct WorkerRef: Equatable {
     @inline(__always)
     private func returnStack(of goroutine: GoroutineRef) {
         let kind = Int(goroutine.cell.stackClass)
+        // First: a dump must not look at it once somebody else has it.
+        goroutine.cell.hasStack = false
         if kind == StackArena.defaultClass, let processor = cell.processor {
             while !processor.cell.stacks.give(goroutine.cell.stackSlot) {
                 processor.cell.stacks.drainHalf(into: &SchedulerCore.running.cell.stacks, kind: kind)
@@ -180,7 +186,6 @@ struct WorkerRef: Equatable {
         } else {
             SchedulerCore.running.cell.stacks.give(kind, CollectionOfOne(goroutine.cell.stackSlot))
         }
-        goroutine.cell.hasStack = false
     }
 
     /// Ends the life of a goroutine that has no stack any more.

@@ -10,38 +10,42 @@ func fatal(_ message: String) -> Never {
     csp_trap()
 }
 
-/// What the fault handler prints about a goroutine. Runs in a signal handler: no allocation, no locks.
-func describeForFault(_ raw: UnsafeMutableRawPointer?, _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int) -> Int {
+/// What the fault handler prints about a goroutine, before or after its stack. Runs in a signal handler: no allocation, no locks.
+func describeForFault(
+    _ raw: UnsafeMutableRawPointer?, _ part: csp_description, _ buffer: UnsafeMutablePointer<CChar>?, _ capacity: Int
+) -> Int {
     // SAFETY: reads immortal blocks and writes within the buffer's capacity.
     guard let goroutine = unsafe GoroutineRef(raw), let buffer = unsafe buffer else { return 0 }
-    var line = unsafe FixedText(buffer, capacity)
-    line.append("\ngoroutine ")
-    line.append(goroutine.cell.id)
+    var text = unsafe FixedText(buffer, capacity)
+    if part == CSP_HEADING { describe(goroutine, &text) } else { describeCreator(of: goroutine, &text) }
+    return text.count
+}
+
+private func describe(_ goroutine: GoroutineRef, _ text: inout FixedText) {
+    text.append("\ngoroutine ")
+    text.append(goroutine.cell.id)
     if let name = goroutine.cell.name {
-        line.append(" \"")
-        line.append(name)
-        line.append("\"")
+        text.append(" \"")
+        text.append(name)
+        text.append("\"")
     }
-    line.append(" [running]:\n")
-    let start = line.count
-    line.append("created by ")
+    text.append(" [running]:\n")
+}
+
+private func describeCreator(of goroutine: GoroutineRef, _ text: inout FixedText) {
     // SAFETY: the name goes into what is left of the buffer.
-    if let address = unsafe goroutine.cell.creatorAddress,
-        unsafe csp_symbol_name(address, buffer + line.count, capacity - line.count)
-    {
-        line.skipToEnd()
-    } else {
-        line.append("unknown")
+    text.append("created by ")
+    let address = unsafe goroutine.cell.creatorAddress
+    if unsafe !text.appendTerminated({ unsafe address != nil && csp_symbol_name(address, $0, $1, nil) }) {
+        text.append("unknown")
     }
     if goroutine.cell.creatorID != 0 {
-        line.append(" in goroutine ")
-        line.append(goroutine.cell.creatorID)
+        text.append(" in goroutine ")
+        text.append(goroutine.cell.creatorID)
     } else {
-        line.append(" in a thread outside")
+        text.append(" in a thread outside")
     }
-    line.append("\n")
-    _ = start
-    return line.count
+    text.append("\n")
 }
 
 /// Text in memory of a fixed size; what does not fit is cut.
@@ -74,6 +78,10 @@ struct FixedText {
         append(UInt8(ascii: "0") + UInt8(number % 10))
     }
 
-    /// After C code has written a terminated string at the end.
-    mutating func skipToEnd() { while count < capacity, unsafe bytes[count] != 0 { count += 1 } }
+    /// Has C code write a terminated string into what is left.
+    mutating func appendTerminated(_ body: (UnsafeMutablePointer<CChar>, Int) -> Bool) -> Bool {
+        guard unsafe body(bytes + count, capacity - count) else { return false }
+        while count < capacity, unsafe bytes[count] != 0 { count += 1 }
+        return true
+    }
 }

@@ -1,0 +1,98 @@
+import CCSP
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+extension Goroutine {
+    /// Every goroutine's id, name, state, wait reason, wait time, stack and creator, in the form of Go's `runtime.Stack` for all goroutines.
+    ///
+    /// The calling goroutine comes first. Nothing stops meanwhile: each goroutine is shown as it was at some moment of the call. Where there are
+    /// many, those with the same state and stack are shown once, with their number. Wait times are coarse: they may be some milliseconds off.
+    /// Files and lines appear where the program has debug information.
+    ///
+    /// Blocks the calling thread, for some tens of milliseconds the first time. SIGQUIT prints the same to stderr and ends the process.
+    ///
+    /// - Complexity: O(goroutines); memory depends on how many different stacks there are, and has a bound.
+    @inline(never)
+    public static func dump() -> String {
+        // SAFETY: written by the thread that dumps, until this one goes on.
+        nonisolated(unsafe) var text = ""
+        Dump.onThreadOfItsOwn { unsafe text += $0 }
+        return unsafe text
+    }
+}
+
+/// Who makes a dump, and where it goes.
+package enum Dump {
+    // SAFETY: (whole type) a job is touched by one thread at a time: the parker orders them.
+    @safe
+    private final class Job {
+        let own: OwnTrace?
+        let output: (String) -> Void
+        let parker: UnsafeMutableRawPointer
+
+        init(own: OwnTrace?, _ output: @escaping (String) -> Void) {
+            self.own = own
+            self.output = output
+            unsafe parker = ThreadParker.armed()
+        }
+    }
+
+    /// Dumps to `file`.
+    package static func write(to file: Int32) { onThreadOfItsOwn { print($0, to: file) } }
+
+    /// For whoever finds that no goroutine can ever go on: prints Go's message and the dump, and ends the process with status 2.
+    package static func endInDeadlock() -> Never {
+        print("fatal error: all goroutines are asleep - deadlock!\n\n", to: STDERR_FILENO)
+        write(to: STDERR_FILENO)
+        _exit(2)
+    }
+
+    /// On the thread that waits for SIGQUIT.
+    static func quit() {
+        print("SIGQUIT: quit\n\n", to: STDERR_FILENO)
+        run(own: nil) { print($0, to: STDERR_FILENO) }
+        _exit(2)
+    }
+
+    /// Blocks the thread, as a system call would. A goroutine's stack may be too small for reading debug information, and its caller's
+    /// need not be on a stack that others can look at.
+    @inline(never)
+    fileprivate static func onThreadOfItsOwn(_ output: @escaping (String) -> Void) {
+        let trace = UnsafeMutablePointer<csp_trace>.allocate(capacity: 1)
+        unsafe trace.initialize(to: csp_trace())
+        defer { unsafe trace.deallocate() }
+        unsafe csp_walk_callers(trace)
+        let job = Job(own: GoroutineRef.current.map { unsafe OwnTrace(goroutine: $0, trace: trace) }, output)
+        let error = unsafe csp_thread_start(
+            Int(CSP_DUMP_STACK_SIZE), "csp-dump",
+            { argument in
+                let job = unsafe Unmanaged<Job>.fromOpaque(argument!).takeUnretainedValue()
+                Dump.run(own: job.own, job.output)
+                unsafe ThreadParker(job.parker).ready()
+            }, Unmanaged.passUnretained(job).toOpaque())
+        if error != 0 { return output("no dump: cannot start a thread (errno \(error))\n") }
+        ThreadParker.current.wait()
+        // The thread may still be on its way out, but has no use for the job any more.
+        withExtendedLifetime(job) {}
+    }
+
+    private static func run(own: OwnTrace?, _ output: @escaping (String) -> Void) {
+        let core = unsafe SchedulerCore.shared
+        core.cell.dumpLock.lock()
+        defer { core.cell.dumpLock.unlock() }
+        let census = Census(own: own)
+        var writer = DumpWriter(output)
+        writer.write(census)
+    }
+
+    private static func print(_ text: String, to file: Int32) {
+        var text = text
+        text.withUTF8 {
+            unsafe $0.withMemoryRebound(to: CChar.self) { unsafe csp_write(file, $0.baseAddress, $0.count) }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import CCSP
+import Runtime
+
+/// Names and places for return addresses, by the toolchain's `Runtime` module, which reads symbol tables and debug information. Each address is
+/// looked up once.
+struct Symbolicator {
+    // SAFETY: (whole type) the addresses live through the call.
+    struct Frame {
+        /// "Module.function(_:)"
+        let name: String
+        /// "/path/File.swift:12 +0x1c"; without debug information the program's or library's file.
+        let place: String
+        enum Owner {
+            /// swift-csp, Swift's standard library, anybody else.
+            case runtime, library, user
+        }
+        let owner: Owner
+        /// Made by the compiler to fit one calling convention to another.
+        let isThunk: Bool
+    }
+
+    private let images = ImageMap.capture()
+    private var known: [UInt: [Frame]] = [:]
+
+    /// The frames of each address, innermost first: several where calls were inlined.
+    mutating func frames(at addresses: [UInt]) -> [[Frame]] {
+        let unknown = Array(Set(addresses.filter { known[$0] == nil }))
+        var next = 0
+        while next < unknown.count {
+            let end = min(next + Int(CSP_TRACE_MOST), unknown.count)
+            learn(Array(unknown[next..<end]))
+            next = end
+        }
+        return addresses.map { known[$0] ?? [Self.plainFrame($0)] }
+    }
+
+    /// `Backtrace` has no initialiser that takes addresses: it is made to find them as its callers.
+    private mutating func learn(_ addresses: [UInt]) {
+        final class Capture {
+            let images: ImageMap
+            var backtrace: Backtrace?
+            init(_ images: ImageMap) { self.images = images }
+        }
+        let capture = Capture(images)
+        unsafe addresses.withUnsafeBufferPointer { buffer in
+            unsafe csp_with_frames(
+                buffer.baseAddress, UInt32(buffer.count),
+                { argument in
+                    let capture = unsafe Unmanaged<Capture>.fromOpaque(argument!).takeUnretainedValue()
+                    capture.backtrace = try? Backtrace.capture(algorithm: .fast, limit: nil, images: capture.images)
+                }, Unmanaged.passUnretained(capture).toOpaque())
+        }
+        let wanted = Set(addresses)
+        for frame in capture.backtrace?.symbolicated(with: images)?.frames ?? [] {
+            guard case .returnAddress(let value) = frame.captured, let address = UInt(value), wanted.contains(address),
+                let symbol = frame.symbol
+            else { continue }
+            known[address, default: []].append(Frame(symbol, isInlined: frame.inlined))
+        }
+        // Without an image, or if the unwinder did not take the bait.
+        for address in addresses where known[address] == nil { known[address] = [Self.plainFrame(address)] }
+    }
+
+    /// From the symbol table alone.
+    static func plainFrame(_ address: UInt) -> Frame {
+        var offset: UInt = 0
+        let name = unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1024) { buffer -> String? in
+            let found = unsafe csp_symbol_name(
+                UnsafeRawPointer(bitPattern: address), buffer.baseAddress, buffer.count, &offset)
+            return found ? unsafe String(cString: buffer.baseAddress!) : nil
+        }
+        guard let name else {
+            return Frame(name: "unknown function", place: hexadecimal(address), owner: .user, isThunk: false)
+        }
+        return Frame(
+            name: name, place: "+\(hexadecimal(offset))",
+            owner: name.hasPrefix("CSP.") || name.hasPrefix("csp_") ? .runtime : .user,
+            isThunk: false)
+    }
+
+    static func hexadecimal(_ number: some BinaryInteger) -> String { "0x" + String(number, radix: 16) }
+}
+
+extension Symbolicator.Frame {
+    init(_ symbol: SymbolicatedBacktrace.Symbol, isInlined: Bool) {
+        let module = Self.module(ofMangled: symbol.rawName)
+        // Generic arguments are not there: "Channel<>".
+        let plain = symbol.name.split(separator: "<>", omittingEmptySubsequences: false).joined()
+        name = module.map { Self.qualify(plain, with: $0) } ?? plain
+        let offset = isInlined ? "" : " +" + Symbolicator.hexadecimal(symbol.offset)
+        if let location = symbol.sourceLocation, location.line > 0 {
+            place = "\(location.path):\(location.line)\(offset)"
+        } else {
+            place = symbol.imageName + offset
+        }
+        let isOurs = module == "CSP" || symbol.rawName.hasPrefix("csp_")
+        owner = isOurs ? .runtime : module == "Swift" ? .library : .user
+        isThunk = symbol.isSwiftThunk
+    }
+
+    /// The module that a Swift symbol is of: the first identifier after "$s", a length and so many characters.
+    private static func module(ofMangled name: String) -> String? {
+        guard name.hasPrefix("$s") || name.hasPrefix("$S") else { return nil }
+        let rest = name.dropFirst(2)
+        let digits = rest.prefix { $0.isNumber }
+        guard let length = Int(digits), length > 0 else {
+            return rest.hasPrefix("s") || rest.hasPrefix("S") ? "Swift" : nil
+        }
+        return String(rest.dropFirst(digits.count).prefix(length))
+    }
+
+    private static let notNames: Set<Substring> = [
+        "specialized", "static", "@objc", "merged", "partial", "apply", "for", "variable", "initialization",
+        "expression", "of",
+    ]
+
+    /// "closure #1 in work()" becomes "closure #1 in Module.work()".
+    private static func qualify(_ name: String, with module: String) -> String {
+        let words = name.split(separator: " ", omittingEmptySubsequences: false)
+        var first = words.lastIndex(of: "in").map { $0 + 1 } ?? 0
+        while first < words.count, notNames.contains(words[first]) { first += 1 }
+        let function = words[first...].joined(separator: " ")
+        let prefix = words[..<first].map { $0 + " " }.joined()
+        return prefix + (function.isEmpty ? module : module + "." + function)
+    }
+}
