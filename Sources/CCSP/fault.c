@@ -150,6 +150,11 @@ void csp_install_signal_stack(void) {
     if (stack.ss_sp) sigaltstack(&stack, NULL);
 }
 
+void csp_remove_signal_stack(void) {
+    stack_t none = {.ss_flags = SS_DISABLE}, old;
+    if (sigaltstack(&none, &old) == 0 && !(old.ss_flags & SS_DISABLE)) munmap(old.ss_sp, old.ss_size);
+}
+
 // Looks `offset` up in the symbol table of the file, which is mapped: no allocation.
 static bool symbol_in_file(const char *path, uintptr_t offset, char *buffer, size_t capacity, uintptr_t *start) {
     int file = open(path, O_RDONLY | O_CLOEXEC);

@@ -54,6 +54,7 @@ void csp_install_quit_handler(void (*dump)(void)) {
     print_and_exit = dump;
     process = getpid();
     if (csp_thread_start(CSP_DUMP_STACK_SIZE, "csp-dump", wait_for_request, NULL) != 0) return;
+    csp_count_own_thread(1);
     struct sigaction action = {.sa_handler = on_sigquit, .sa_flags = SA_ONSTACK | SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGQUIT, &action, NULL);

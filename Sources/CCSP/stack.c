@@ -76,6 +76,8 @@ int csp_install_guard(void *address, size_t size, bool allow_guard_install, bool
     return mprotect(address, size, PROT_NONE) == 0 ? 0 : errno;
 }
 
+void csp_discard(void *address, size_t size) { madvise(address, size, MADV_DONTNEED); }
+
 void *csp_immortal_memory(size_t size) {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;

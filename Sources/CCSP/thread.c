@@ -2,6 +2,7 @@
 #include "ccsp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +32,9 @@ void csp_futex_wake(const uint32_t *word, int count) {
 csp_lock_table_t csp_lock_table;
 
 __attribute__((constructor)) static void register_membarrier(void) {
-    csp_lock_table.asymmetric = csp_membarrier_register();
+    // CSP_MEMBARRIER=off: do as if the kernel refused it.
+    const char *knob = getenv("CSP_MEMBARRIER");
+    csp_lock_table.asymmetric = (!knob || strcmp(knob, "off") != 0) && csp_membarrier_register();
     for (int i = 0; i < CSP_LOCK_BUCKETS && !csp_lock_table.asymmetric; i++) csp_lock_table.sleepers[i] = CSP_LOCK_BIAS;
 }
 
@@ -68,6 +73,59 @@ int csp_thread_start(size_t stack_size, const char *name, void (*body)(void *), 
     if (error) free(start);
     return error;
 }
+
+typedef struct {
+    void (*body)(void *);
+    void *argument;
+} call_t;
+
+static void *run_call(void *opaque) {
+    call_t *call = opaque;
+    call->body(call->argument);
+    return NULL;
+}
+
+int csp_thread_run(size_t stack_size, void (*body)(void *), void *argument) {
+    call_t call = {body, argument};
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, stack_size);
+    pthread_t thread;
+    int error = pthread_create(&thread, &attributes, run_call, &call);
+    pthread_attr_destroy(&attributes);
+    return error ? error : pthread_join(thread, NULL);
+}
+
+int32_t csp_own_thread_count;
+
+int32_t csp_process_threads(void) {
+    // The kernel counts each thread as a link of this folder: proc_task_getattr in fs/proc/base.c.
+    struct stat status;
+    return stat("/proc/self/task", &status) == 0 && status.st_nlink > 2 ? (int32_t)status.st_nlink - 2 : 0;
+}
+
+int64_t csp_thread_cpu_time(int32_t thread) {
+    // What pthread_getcpuclockid makes of a thread's id: the id inverted, "a thread" (4), "time as scheduled" (2).
+    struct timespec used;
+    if (clock_gettime((clockid_t)((~(uint32_t)thread << 3) | 6), &used) != 0) return -1;
+    return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
+}
+
+bool csp_thread_is_blocked(int32_t thread) {
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return false;
+    ssize_t count = read(file, text, sizeof text - 1);
+    close(file);
+    if (count <= 0) return false;
+    text[count] = 0;
+    // The state follows the name, which is in parentheses and may contain any.
+    const char *end = strrchr(text, ')');
+    return end && end[1] == ' ' && end[2] != 'R';
+}
+
+void csp_wake_early(void) { prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL); }
 
 int csp_yield_thread(void) { return sched_yield(); }
 

@@ -12,7 +12,7 @@ var limit = rlimit(rlim_cur: 0, rlim_max: 0)
 // SAFETY: `limit` lives through the call. A test that must die leaves no core file.
 _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
 
-let programs = [fatalPrograms, measuringPrograms, dumpPrograms].reduce(into: [:]) { all, some in
+let programs = [fatalPrograms, measuringPrograms, dumpPrograms, schedulerPrograms].reduce(into: [:]) { all, some in
     all.merge(some) { first, _ in first }
 }
 guard CommandLine.arguments.count == 2, let program = programs[CommandLine.arguments[1]] else {

@@ -91,6 +91,8 @@ typedef struct {
     uintptr_t base;
     uintptr_t size;
     unsigned region_shift;
+    /// The class of stacks that nobody asked another size for.
+    unsigned default_class;
     /// The scheduler, for whoever runs on one of the stacks: there it exists, and no check is needed.
     void *scheduler;
     /// For each class, the goroutine that owns each slot; written by the worker that binds the slot.
@@ -166,6 +168,9 @@ void csp_release(void *address, size_t size);
 /// without splitting a mapping (MADV_GUARD_INSTALL, Linux 6.13). `allow_guard_install` false forces mprotect.
 int csp_install_guard(void *address, size_t size, bool allow_guard_install, bool *mapping_free);
 
+/// Returns the memory of [address, address + size) to the system; it reads as zero afterwards.
+void csp_discard(void *address, size_t size);
+
 /// Zeroed memory that is never freed, for control blocks; NULL if there is none.
 void *csp_immortal_memory(size_t size);
 
@@ -193,9 +198,29 @@ void csp_membarrier(void);
 
 /// Starts a detached thread with a stack of `stack_size` bytes. Returns 0 or errno.
 int csp_thread_start(size_t stack_size, const char *name, void (*body)(void *), void *argument);
+/// Runs `body` on a thread of its own and waits for its end. Returns 0 or errno.
+int csp_thread_run(size_t stack_size, void (*body)(void *), void *argument);
+
+/// Threads of the runtime's own that, while no goroutine is runnable, do nothing to make one so. Each is counted after it has been started and
+/// no longer before it ends: the count is never too high.
+extern int32_t csp_own_thread_count;
+static inline void csp_count_own_thread(int32_t change) {
+    __atomic_fetch_add(&csp_own_thread_count, change, __ATOMIC_SEQ_CST);
+}
+static inline int32_t csp_own_threads(void) { return __atomic_load_n(&csp_own_thread_count, __ATOMIC_SEQ_CST); }
+/// All threads of this process, those on their way out included; 0 where /proc does not tell.
+int32_t csp_process_threads(void);
+
+/// Nanoseconds that a thread of this process has run; -1 when it is gone.
+int64_t csp_thread_cpu_time(int32_t thread);
+/// Whether a thread of this process is blocked in the kernel, and not running or waiting for a CPU.
+bool csp_thread_is_blocked(int32_t thread);
 
 /// Lets other threads run.
 int csp_yield_thread(void);
+
+/// Has the calling thread's timeouts end within a microsecond and not, as is usual, 50 µs later.
+void csp_wake_early(void);
 
 /// Nanoseconds since boot, suspension included (CLOCK_BOOTTIME, which ContinuousClock also reads).
 int64_t csp_now(void);
@@ -315,8 +340,9 @@ void csp_install_fault_handlers(
     size_t (*describe)(void *goroutine, csp_description part, char *buffer, size_t capacity));
 /// What `signal` did before ours was installed.
 void csp_action_before(int signal, struct sigaction *action);
-/// Gives the calling thread an alternate signal stack.
+/// Gives the calling thread an alternate signal stack, or takes that away.
 void csp_install_signal_stack(void);
+void csp_remove_signal_stack(void);
 /// Writes all of it, with no locks and no allocation, to stderr or any descriptor.
 void csp_write_error(const char *bytes, size_t count);
 void csp_write(int file, const char *bytes, size_t count);

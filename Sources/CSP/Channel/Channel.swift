@@ -32,7 +32,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
             )
         }
         if capacity == 0 { return }
-        if size <= MemoryLayout.size(ofValue: room),
+        if unsafe size <= MemoryLayout.size(ofValue: room),
             unsafe UInt(bitPattern: roomAddress) % UInt(MemoryLayout<Element>.alignment) == 0
         {
             unsafe core.core.buffer = unsafe roomAddress

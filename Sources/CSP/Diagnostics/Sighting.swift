@@ -14,7 +14,7 @@ import CCSP
 // Z_k: that run had ended before the walk began. So all that the walk saw is as the last run left it. The argument needs each thread's
 // stores to be seen in order, and our reads to happen in order: so it is on x86-64; elsewhere `csp_settle_reads` makes every
 // thread pass a barrier between the walk and b.
-// A slot that has gone to another goroutine: `hasStack` was cleared before the slot was given back, and is read again at the end.
+// A slot that has gone to another goroutine: `footing` was cleared before the slot was given back, and is read again at the end.
 
 /// What was seen of one goroutine.
 struct Sighting {
@@ -150,7 +150,7 @@ private struct Glance: Equatable {
         unsafe pc = UInt(csp_peek_64(&cell.pointee.context.pc))
         unsafe id = csp_peek_64(&cell.pointee.id)
         unsafe status = csp_peek_8(&cell.pointee.status)
-        unsafe hasStack = csp_peek_8(&cell.pointee.hasStack) != 0
+        unsafe hasStack = csp_peek_8(&cell.pointee.footing) != 0
         unsafe stackClass = csp_peek_8(&cell.pointee.stackClass)
         unsafe stackSlot = Int32(bitPattern: csp_peek_32(&cell.pointee.stackSlot))
     }

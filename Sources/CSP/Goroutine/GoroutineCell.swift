@@ -21,11 +21,21 @@ struct GoroutineCell: ~Copyable {
         case waiting
     }
 
+    /// What must be done before it can be entered. A byte of its own, and zero without a stack: dumps look at it.
+    enum Footing: UInt8 {
+        /// Has no stack yet.
+        case none
+        /// Has a stack: any worker may enter it.
+        case own
+        /// The same, but only `lockedTo` may enter it.
+        case locked
+    }
+
     // Written by whoever owns the goroutine in its present status.
     var status = Status.free
     var waitReason = WaitReason.none
     var hasSavedState = false
-    var hasStack = false
+    var footing = Footing.none
     var stackClass: UInt8 = 0
     var stackSlot: Int32 = 0
     // For dumps: see Diagnostics/Sighting.swift.
@@ -42,6 +52,9 @@ struct GoroutineCell: ~Copyable {
     /// Written under `nameLock`, since dumps read it; its owner may read it without.
     var name: String?
     let nameLockWord = Atomic<UInt32>(0)
+    /// The worker that alone may run it, and how often it has asked for that.
+    var lockedTo: WorkerRef?
+    var lockDepth = 0
     /// The task whose task-locals are its own, if it was given any.
     var dormantTask: DormantTask?
     var creatorID: UInt64 = 0

@@ -26,6 +26,9 @@ extension GoroutineRef {
         _ name: String?, stackSize: Int?, creatorAddress: UnsafeMutableRawPointer?,
         _ body: consuming GoroutineBody
     ) {
+        let creator = current
+        // Only a thread outside may be the first; what is usual is known once the scheduler has booted.
+        if creator == nil { _ = unsafe SchedulerCore.shared }
         var stackClass = StackArena.defaultClass
         if let stackSize {
             guard let chosen = StackArena.kind(for: stackSize) else {
@@ -34,7 +37,6 @@ extension GoroutineRef {
             stackClass = chosen
         }
         let task = DormantTask.capture()
-        let creator = current
         if let creator {
             let worker = creator.cell.worker!
             if let processor = worker.enter() {
@@ -51,6 +53,7 @@ extension GoroutineRef {
             }
             worker.exit()
         }
+        // On a thread outside, or without a processor.
         let core = unsafe SchedulerCore.shared
         let goroutine = core.takeFreeGoroutine()
         goroutine.cell.id = core.cell.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
@@ -58,6 +61,7 @@ extension GoroutineRef {
         unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, task, body)
         core.cell.startedOutside.wrappingAdd(1, ordering: .releasing)
         goroutine.submit()
+        _ = creator?.cell.worker!.regainProcessor()
     }
 
     @inline(__always)
@@ -95,8 +99,9 @@ extension GoroutineRef {
         let processor = worker.enter()
         worker.cell.afterwards = afterwards
         if worker.cell.stateWords.anySet { saveState(from: worker.cell.stateWords) }
+        let next = worker.cell.isLocked ? nil : worker.takeAtOnce(processor)
         // SAFETY: nothing of this thread is used after the switch.
-        unsafe csp_leave(context, worker.takeAtOnce(processor)?.context ?? worker.context)
+        unsafe csp_leave(context, next?.context ?? worker.context)
         arrive()
     }
 
@@ -139,6 +144,7 @@ extension GoroutineRef {
                 return SchedulerCore.running.cell.monitor.noteWaiting()
             }
             worker.exit()
+            _ = worker.regainProcessor()
         } else if let processor = WorkerRef.current?.cell.processor {
             // A worker that fires timers.
             processor.enqueue(self)
@@ -163,7 +169,7 @@ extension GoroutineRef {
     }
 
     @inline(never)
-    private func giveWay() {
+    func giveWay() {
         cell.waitReason = .yield
         leave(.enqueue(self))
     }
@@ -179,8 +185,8 @@ extension GoroutineRef {
         if worker.cell.stateWords.anySet { _ = worker.cell.stateWords.take() }
         if let processor = worker.enter(), let next = worker.takeFresh(processor, like: self) {
             next.cell.stackSlot = cell.stackSlot
-            next.cell.hasStack = true
-            cell.hasStack = false
+            next.cell.footing = .own
+            cell.footing = .none
             next.noteArrival()
             worker.begin(next, processor)
             // SAFETY: this is the stack that changes hands.

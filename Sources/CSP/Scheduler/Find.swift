@@ -8,9 +8,9 @@ extension WorkerRef {
     /// How many goroutines in a row may run from run-next while the queue waits.
     private static var longestStreak: UInt32 { 256 }
 
-    /// The next goroutine to run; sleeps when there is none.
+    /// The next goroutine to run; sleeps when there is none. Nil when the thread is not needed any more.
     @inline(__always)
-    func findGoroutine() -> GoroutineRef {
+    func findGoroutine() -> GoroutineRef? {
         if let handed = cell.handed {
             cell.handed = nil
             return handed
@@ -26,7 +26,7 @@ extension WorkerRef {
     @inline(__always)
     func takeAtOnce(_ processor: ProcessorRef?) -> GoroutineRef? {
         guard let processor, let next = takeNearest(processor) else { return nil }
-        if !next.cell.hasStack, !bindCachedStack(next, processor) {
+        if next.cell.footing != .own, next.cell.footing == .locked || !bindCachedStack(next, processor) {
             cell.handed = next
             return nil
         }
@@ -38,7 +38,7 @@ extension WorkerRef {
     @inline(__always)
     func takeFresh(_ processor: ProcessorRef, like ending: GoroutineRef) -> GoroutineRef? {
         guard let next = takeNearest(processor) else { return nil }
-        if next.cell.hasStack || next.cell.stackClass != ending.cell.stackClass {
+        if next.cell.footing != .none || next.cell.stackClass != ending.cell.stackClass {
             cell.handed = next
             return nil
         }
@@ -69,17 +69,17 @@ extension WorkerRef {
     }
 
     @inline(never)
-    private func findGoroutineSlow(_ tick: UInt32) -> GoroutineRef {
+    private func findGoroutineSlow(_ tick: UInt32) -> GoroutineRef? {
         let core = SchedulerCore.running
         while true {
             guard let processor = cell.processor else {
-                // The monitor has taken it away.
-                getProcessor()
+                // Taken away, or given away.
+                if !getProcessor() { return nil }
                 continue
             }
             if processor.cell.isRetired.load(ordering: .relaxed) {
                 processor.surrender()
-                sleep()
+                if !sleep() { return nil }
                 continue
             }
             if core.earliestDeadline() != .max { _ = runDueTimers(processor, core, csp_now()) }
@@ -87,7 +87,7 @@ extension WorkerRef {
             if let local = takeLocal(processor) { return local }
             if let one = takeGlobal(processor, most: 128) { return one }
             if let found = linger(processor, core) { return found }
-            if processor.cell.queue.isEmpty, unsafe processor.cell.runNext.load(ordering: .relaxed) == nil { sleep() }
+            if processor.isEmpty, !sleep() { return nil }
         }
     }
 

@@ -34,7 +34,7 @@ extension SchedulerCore {
     }
 
     /// Guarded by idleLock.
-    fileprivate func takeIdleProcessor() -> ProcessorRef? {
+    func takeIdleProcessor() -> ProcessorRef? {
         guard cell.idleProcessors.load(ordering: .relaxed) > 0 else { return nil }
         for index in 0..<cell.maxProcs.load(ordering: .relaxed) where processor(index).cell.isIdle {
             let found = processor(index)
@@ -54,7 +54,7 @@ extension SchedulerCore {
     }
 
     /// Guarded by idleLock.
-    fileprivate func unlink(_ worker: WorkerRef) {
+    func unlink(_ worker: WorkerRef) {
         if cell.firstIdleWorker == worker {
             cell.firstIdleWorker = worker.cell.nextIdle
         } else {
@@ -64,31 +64,21 @@ extension SchedulerCore {
         }
         worker.cell.nextIdle = nil
         worker.cell.isIdle = false
+        cell.sleepers -= 1
         if worker.cell.watchesTimers {
             worker.cell.watchesTimers = false
             cell.watchedDeadline = .max
         }
     }
 
-    /// Takes a processor from a worker whose goroutine computes or blocks, under the caller's claim, which ends, and gives it to another one.
-    func handOn(_ processor: ProcessorRef, of worker: WorkerRef) {
-        cell.idleLock.lock()
-        worker.cell.processor = nil
-        processor.cell.worker = nil
-        if processor.cell.isRetired.load(ordering: .relaxed) {
-            processor.surrender()
-            processor.cell.hasWorker = false
-            cell.awake.subtract(1, ordering: .sequentiallyConsistent)
-            cell.idleLock.unlock()
-            worker.endClaim()
-            if cell.global.count.load(ordering: .relaxed) > 0 { submitted() }
-            return
+    /// Guarded by idleLock: finds a sleeping worker for `processor`, or counts a new one. `start` sets it going once the lock is free.
+    func assign(_ processor: ProcessorRef) -> WorkerRef? {
+        guard let sleeper = takeIdleWorker() else {
+            cell.workers += 1
+            return nil
         }
-        let sleeper = takeIdleWorker()
-        sleeper?.own(processor)
-        cell.idleLock.unlock()
-        worker.endClaim()
-        if let sleeper { sleeper.wake() } else { startWorker(with: processor) }
+        sleeper.own(processor)
+        return sleeper
     }
 
     /// Gives an idle processor to a sleeping worker, or to a new thread. False when all processors are busy.
@@ -100,26 +90,10 @@ extension SchedulerCore {
             return false
         }
         cell.awake.add(1, ordering: .sequentiallyConsistent)
-        let sleeper = takeIdleWorker()
-        if let sleeper { sleeper.own(processor) }
+        let worker = assign(processor)
         cell.idleLock.unlock()
-        if let sleeper {
-            sleeper.wake()
-        } else {
-            startWorker(with: processor)
-        }
+        start(worker, with: processor)
         return true
-    }
-
-    private func startWorker(with processor: ProcessorRef) {
-        let pointer = UnsafeMutablePointer<WorkerCell>.allocate(capacity: 1)
-        unsafe pointer.initialize(to: WorkerCell())
-        let worker = unsafe WorkerRef(pointer: pointer)
-        worker.own(processor)
-        let error = unsafe csp_thread_start(256 << 10, "csp-worker", { unsafe WorkerRef($0!)!.run() }, pointer)
-        if error != 0 {
-            fatal("fatal error: cannot start a thread (errno \(error)); see ulimit -u and the cgroup's pids.max")
-        }
     }
 
     /// For threads outside, after they have published work.
@@ -156,15 +130,15 @@ extension WorkerRef {
         unsafe csp_futex_wake(futexWord, 1)
     }
 
-    private var futexWord: UnsafePointer<UInt32> {
+    var futexWord: UnsafePointer<UInt32> {
         unsafe withUnsafePointer(to: pointer.pointee.wakeUp) {
             unsafe UnsafeRawPointer($0).assumingMemoryBound(to: UInt32.self)
         }
     }
 
     /// Gives the processor up and sleeps until there is one again with something to do. Returns at once when work
-    /// turns up meanwhile.
-    func sleep() {
+    /// turns up meanwhile; false when the thread is not needed any more.
+    func sleep() -> Bool {
         let core = SchedulerCore.running
         let mine = cell.processor!
         core.cell.idleLock.lock()
@@ -178,44 +152,58 @@ extension WorkerRef {
         let deadline = core.earliestDeadline()
         if core.cell.global.count.load(ordering: .sequentiallyConsistent) > 0 || deadline <= csp_now(), takeBack() {
             core.cell.idleLock.unlock()
-            return
+            return true
         }
         cell.processor = nil
-        waitForProcessor(deadline)
+        return waitForProcessor(deadline)
     }
 
-    /// For a worker whose processor was taken away: returns with another one.
-    func getProcessor() {
+    /// For a worker whose processor was taken away: returns with another one; false when the thread is not needed any more.
+    func getProcessor() -> Bool {
         let core = SchedulerCore.running
         core.cell.idleLock.lock()
-        if takeBack() { return core.cell.idleLock.unlock() }
-        waitForProcessor(.max)
+        if takeBack() {
+            core.cell.idleLock.unlock()
+            return true
+        }
+        return waitForProcessor(.max)
     }
 
     /// With the idle lock, which is released.
-    private func waitForProcessor(_ deadline: Int64) {
+    private func waitForProcessor(_ deadline: Int64) -> Bool {
         let core = SchedulerCore.running
         cell.isIdle = true
         cell.nextIdle = core.cell.firstIdleWorker
         core.cell.firstIdleWorker = self
+        core.cell.sleepers += 1
         if deadline < core.cell.watchedDeadline {
             cell.watchesTimers = true
             core.cell.watchedDeadline = deadline
         }
         var watches = cell.watchesTimers
+        // More of them than there are processors, all of which may never be wanted again.
+        let isSurplus = core.cell.sleepers > core.cell.maxProcs.load(ordering: .relaxed)
+        let allSleep = core.cell.sleepers == core.cell.workers
         core.cell.idleLock.unlock()
+        if allSleep, deadline == .max { core.checkDeadlock() }
 
         while cell.wakeUp.load(ordering: .acquiring) == 0 {
-            let left = watches ? max(0, deadline - csp_now()) : -1
+            let left = watches ? max(0, deadline - csp_now()) : isSurplus ? SchedulerCore.patience : -1
             // SAFETY: workers are immortal.
             if left != 0 { unsafe csp_futex_wait(futexWord, 0, left) }
             if watches, csp_now() >= deadline {
-                if riseForTimers() { return csp_set_coarse_now(csp_now()) }
+                if riseForTimers() {
+                    csp_set_coarse_now(csp_now())
+                    return true
+                }
                 watches = false
+            } else if isSurplus, !watches, cell.wakeUp.load(ordering: .acquiring) == 0, mayRetire() {
+                return false
             }
         }
         cell.wakeUp.store(0, ordering: .relaxed)
         csp_set_coarse_now(csp_now())
+        return true
     }
 
     /// Makes an idle processor this worker's, which is asleep, or the caller.
@@ -225,7 +213,7 @@ extension WorkerRef {
     }
 
     /// Guarded by the idle lock: any idle processor will do.
-    private func takeBack() -> Bool {
+    func takeBack() -> Bool {
         guard let processor = SchedulerCore.running.takeIdleProcessor() else { return false }
         own(processor)
         SchedulerCore.running.cell.awake.add(1, ordering: .sequentiallyConsistent)

@@ -2,20 +2,28 @@ import CCSP
 import Synchronization
 
 /// The thread that looks after goroutines that wait: it wakes a worker when one has waited for a whole period although a processor is idle,
-/// and hands a processor on when its goroutine has run for too long without a scheduling point while others wait. It polls only while
-/// something waits, dozes while processors are busy, and sleeps when all are idle.
+/// and hands a processor on when its goroutine blocks in the kernel, or computes for too long, while others wait. It returns the memory of stacks that
+/// nobody needs. It polls only while something waits, dozes while processors are busy, and sleeps when all are idle.
 struct Monitor: ~Copyable {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     static let period: Int64 = 200_000
     static let doze: Int64 = 2_000_000
-    /// How long a goroutine may keep its processor from others; it is seen at most one doze later, which makes Go's 10 ms.
+    /// Once a processor was handed on whose goroutine blocked others may be about to block as well: then it looks after that time already, and
+    /// after fifty looks in vain twice as late, and so on (as Go's sysmon does).
+    static let shortest: Int64 = 20_000
+    static let looksInVain = 50
+    /// How long a computing goroutine may keep its processor from others; it is seen at most one doze later, which makes Go's 10 ms.
     static let longestRun: Int64 = 8_000_000
     /// Polls without anything waiting before it dozes.
     static let patience = 16
+    /// The longest wait between two looks for a deadlock.
+    static let longestPatience: Int64 = 10_000_000_000
 
     /// 1 while the monitor wants to be called when something is left waiting: a processor is idle, and it is not looking closely.
     let alarm = Atomic<UInt32>(1)
     private let started = Atomic<Bool>(false)
+    /// Set when the goroutines are asleep for good but for a thread that is not ours.
+    private let mustLookAgain = Atomic<Bool>(false)
 
     /// From a processor that leaves goroutines waiting, and from submitters. One load, most of the time.
     @inline(__always)
@@ -26,14 +34,24 @@ struct Monitor: ~Copyable {
     /// From whoever leaves a processor idle.
     func noteIdle() { alarm.store(1, ordering: .relaxed) }
 
+    /// From whoever finds that only a thread which is not ours can wake anybody.
+    func lookAgain() {
+        if mustLookAgain.exchange(true, ordering: .acquiringAndReleasing) { return }
+        alarm.store(1, ordering: .relaxed)
+        call()
+    }
+
+    /// Starts the thread if there is none.
     @inline(never)
-    private func call() {
+    func call() {
         guard alarm.exchange(0, ordering: .acquiringAndReleasing) != 0 else { return }
         if !started.exchange(true, ordering: .acquiringAndReleasing) {
             // A failure only costs speed: an idle processor then takes no part until something else wakes it.
             if unsafe csp_thread_start(
-                128 << 10, "csp-monitor", { _ in unsafe SchedulerCore.shared.cell.monitor.run() }, nil) != 0
+                128 << 10, "csp-monitor", { _ in unsafe SchedulerCore.shared.cell.monitor.run() }, nil) == 0
             {
+                csp_count_own_thread(1)
+            } else {
                 started.store(false, ordering: .releasing)
             }
             return
@@ -50,17 +68,19 @@ struct Monitor: ~Copyable {
 
     private func run() {
         let core = SchedulerCore.running
-        var watch = Watch()
+        csp_wake_early()
+        var watch = ProcessorWatch()
+        var rounds = Rounds(core)
         var quiet = 0
         while true {
             let isAsleep = core.cell.awake.load(ordering: .sequentiallyConsistent) == 0
             let anyIdle = core.cell.idleProcessors.load(ordering: .sequentiallyConsistent) > 0
             if !anyIdle {
                 alarm.store(0, ordering: .relaxed)
-                unsafe csp_futex_wait(futexWord, 0, Self.doze)
+                unsafe csp_futex_wait(futexWord, 0, rounds.limit(watch.delay))
             } else if !isAsleep, quiet < Self.patience {
                 alarm.store(0, ordering: .relaxed)
-                unsafe csp_futex_wait(futexWord, 0, Self.period)
+                unsafe csp_futex_wait(futexWord, 0, rounds.limit(min(watch.delay, Self.period)))
             } else {
                 // From now on whoever leaves something waiting calls; this look finds what was left before. With every worker asleep there is
                 // nobody to look after.
@@ -69,69 +89,66 @@ struct Monitor: ~Copyable {
                     quiet = 0
                     continue
                 }
-                unsafe csp_futex_wait(futexWord, 1, isAsleep ? -1 : Self.doze)
+                if isAsleep { lookForDeadlock(core, &rounds) }
+                unsafe csp_futex_wait(futexWord, 1, rounds.limit(isAsleep ? -1 : Self.doze))
                 if alarm.load(ordering: .relaxed) == 0 { quiet = 0 }
             }
             quiet = watch.look(core) ? 0 : quiet + 1
+            rounds.make(core)
         }
     }
 
-    /// What was seen at the last look.
-    private struct Watch {
-        private struct Sight {
-            var tail: UInt32 = 0
-            var tick: UInt32 = 0
-            var next: UInt = 0
-            /// Since when the tick has been the same.
-            var since: Int64 = 0
-        }
-        private var sights: [Sight] = []
-        private var globalWaited = false
-        private var last: Int64 = 0
+    /// Later and later, as long as it is in vain.
+    private func lookForDeadlock(_ core: SchedulerCore, _ rounds: inout Rounds) {
+        guard mustLookAgain.load(ordering: .acquiring) else { return rounds.deadlockDue = .max }
+        let now = csp_now()
+        if rounds.deadlockDue == .max { rounds.deadlockDue = now + rounds.deadlockDelay }
+        guard now >= rounds.deadlockDue else { return }
+        rounds.deadlockDelay = min(rounds.deadlockDelay * 2, Self.longestPatience)
+        rounds.deadlockDue = now + rounds.deadlockDelay
+        // Says so again if it is still so.
+        mustLookAgain.store(false, ordering: .releasing)
+        core.checkDeadlock()
+    }
+}
 
-        /// Acts on what lasts. True when anything waits.
-        mutating func look(_ core: SchedulerCore) -> Bool {
-            let now = csp_now()
-            csp_set_coarse_now(now)
-            let globalWaits = core.cell.global.count.load(ordering: .relaxed) > 0
-            let isLate = core.earliestDeadline() < now - Monitor.period
-            let anyIdle = core.cell.idleProcessors.load(ordering: .sequentiallyConsistent) > 0
-            // Two looks in quick succession say nothing about what lasts.
-            let isSoon = now < last + Monitor.period / 2
-            if !isSoon { last = now }
-            var waiting = globalWaits, lasting = globalWaits && globalWaited
-            if !isSoon { globalWaited = globalWaits }
-            for index in 0..<core.cell.processorCount.load(ordering: .acquiring) {
-                if index == sights.count { sights.append(Sight()) }
-                let one = core.processor(index)
-                let head = one.cell.queue.head.load(ordering: .acquiring)
-                let last = sights[index]
-                var sight = unsafe Sight(
-                    tail: one.cell.queue.tail.load(ordering: .acquiring), tick: one.cell.tick.load(ordering: .relaxed),
-                    next: UInt(bitPattern: one.cell.runNext.load(ordering: .relaxed)), since: now)
-                let moves = sight.tick != last.tick
-                if !moves { sight.since = last.since }
-                if !isSoon { sights[index] = sight }
-                let hasWaiting = head != sight.tail || sight.next != 0
-                if hasWaiting { waiting = true }
-                if Int32(bitPattern: last.tail &- head) > 0 { lasting = true }
-                if sight.next != 0, sight.next == last.next, !moves { lasting = true }
-                if !anyIdle, !moves, hasWaiting || globalWaits || isLate, now - sight.since >= Monitor.longestRun {
-                    handOn(one, tick: sight.tick, core)
-                    sights[index].since = now
-                }
-            }
-            if (lasting && !isSoon) || isLate, anyIdle { core.wakeWorker() }
-            return waiting
-        }
+/// What the monitor does from time to time, whatever the processors do.
+private struct Rounds {
+    private static let reclaimPeriod: Int64 = 1_000_000_000
+    private var reclaimDue = Int64.max
+    private var traceDue = Int64.max
+    private let tracePeriod: Int64
+    private let start = csp_now()
+    /// When to look again for a deadlock, and how long after that.
+    var deadlockDue = Int64.max
+    var deadlockDelay: Int64 = 1_000_000
 
-        private func handOn(_ processor: ProcessorRef, tick: UInt32, _ core: SchedulerCore) {
-            guard let worker = processor.cell.worker, worker.claim(owning: processor) else { return }
-            if processor.cell.tick.load(ordering: .relaxed) == tick {
-                core.handOn(processor, of: worker)
-            } else {
-                worker.endClaim()
-            }
+    init(_ core: SchedulerCore) {
+        tracePeriod = Int64(Knobs.schedulerTrace ?? 0) * 1_000_000
+        if tracePeriod > 0 { traceDue = start + tracePeriod }
+    }
+
+    /// How long to wait at the most, for who would wait for `nanoseconds`, or for ever if that is negative.
+    func limit(_ nanoseconds: Int64) -> Int64 {
+        let next = min(reclaimDue, traceDue, deadlockDue)
+        if next == .max { return nanoseconds }
+        let left = max(0, next - csp_now())
+        return nanoseconds < 0 ? left : min(left, nanoseconds)
+    }
+
+    mutating func make(_ core: SchedulerCore) {
+        if reclaimDue == .max, !core.cell.stacks.mayReclaim, traceDue == .max { return }
+        let now = csp_now()
+        if now >= traceDue {
+            traceDue = max(traceDue + tracePeriod, now)
+            core.printTrace(milliseconds: (now - start) / 1_000_000)
+        }
+        if reclaimDue == .max {
+            if core.cell.stacks.mayReclaim { reclaimDue = now + Self.reclaimPeriod }
+        } else if now >= reclaimDue {
+            // In portions, lest goroutines wait for us meanwhile.
+            let isDone = core.reclaimStacks()
+            reclaimDue = !isDone ? now : core.cell.stacks.mayReclaim ? now + Self.reclaimPeriod : .max
         }
     }
 }

@@ -104,11 +104,14 @@ struct ProcessorRef: Equatable {
         while let one = takeRunNext() ?? cell.queue.pop() { core.cell.global.append(one) }
     }
 
+    /// Whether it has no goroutines.
+    @inline(__always)
+    var isEmpty: Bool { unsafe cell.queue.isEmpty && cell.runNext.load(ordering: .relaxed) == nil }
+
     /// Whether a goroutine that yields need not.
     @inline(__always)
     var isAlone: Bool {
-        unsafe cell.queue.isEmpty && cell.runNext.load(ordering: .relaxed) == nil
-            && cell.timers.earliest.load(ordering: .relaxed) == .max && !cell.isRetired.load(ordering: .relaxed)
+        isEmpty && cell.timers.earliest.load(ordering: .relaxed) == .max && !cell.isRetired.load(ordering: .relaxed)
             && SchedulerCore.running.cell.global.count.load(ordering: .relaxed) == 0
     }
 

@@ -21,8 +21,15 @@ struct SchedulerCell: ~Copyable {
     let idleLock = OwnedLock()
     // Guarded by idleLock.
     var firstIdleWorker: WorkerRef?
+    /// Workers with a thread, those that sleep, and those without a thread.
+    var workers = 0
+    var sleepers = 0
+    var retired: WorkerRef?
+    var maxThreads = 10_000
     var watchedDeadline = Int64.max
 
+    /// Once a deadlock is being reported.
+    let isEnding = Atomic<Bool>(false)
     var monitor = Monitor()
     let freeLock = OwnedLock()
     // Guarded by freeLock.
@@ -72,12 +79,15 @@ struct SchedulerCore {
         unsafe pointer.initialize(
             to: SchedulerCell(
                 stacks: StackArena(
-                    allowGuardInstall: Knobs.guardInstall, largestRegionShift: Knobs.largestRegionShift)))
+                    allowGuardInstall: Knobs.guardInstall, largestRegionShift: Knobs.largestRegionShift,
+                    defaultClass: Knobs.stackClass)))
         unsafe csp_get_arena().pointee.scheduler = UnsafeMutableRawPointer(pointer)
         locateThreadState()
         let core = unsafe SchedulerCore(pointer: pointer)
+        if let most = Knobs.maxThreads { core.cell.maxThreads = most }
         core.setMaxProcs(Knobs.maxProcs ?? defaultMaxProcs())
         csp_install_quit_handler { Dump.quit() }
+        if Knobs.schedulerTrace != nil { core.cell.monitor.call() }
         return core
     }
 
@@ -87,16 +97,10 @@ struct SchedulerCore {
             _ = ThreadStateLayout.shared
             return
         }
-        let error = unsafe csp_thread_start(
-            256 << 10, "csp-probe",
-            { parker in
-                _ = ThreadStateLayout.shared
-                unsafe ThreadParker(parker!).ready()
-            }, ThreadParker.armed())
+        let error = unsafe csp_thread_run(256 << 10, { _ in _ = ThreadStateLayout.shared }, nil)
         if error != 0 {
             fatal("fatal error: cannot start a thread (errno \(error)); see ulimit -u and the cgroup's pids.max")
         }
-        ThreadParker.current.wait()
     }
 
     /// Go 1.25's rule: the CPUs this process may run on, or less if its cgroup has a quota, which is rounded up and counts as two at

@@ -35,10 +35,16 @@ struct WorkerCell: ~Copyable {
     /// The addresses, on this thread, of the Swift runtime's state that travels with goroutines.
     var stateWords: ThreadStateWords
     var lingerNanoseconds: Int64 = 50_000
+    /// It runs one goroutine only: see LockedThread.swift.
+    var isLocked = false
     // Guarded by the idle lock.
     var nextIdle: WorkerRef?
     var isIdle = false
     var watchesTimers = false
+    /// Waits for its goroutine, without a processor.
+    var waitsForLocked = false
+    /// Its goroutine, which another worker has found runnable.
+    var returned: GoroutineRef?
     // Shared.
     /// 1 once a processor was assigned to a sleeping worker. The futex it sleeps on.
     let wakeUp = Atomic<UInt32>(0)
@@ -77,22 +83,27 @@ struct WorkerRef: Equatable {
 
     /// The worker's whole life. Goroutines switch from one to the next by themselves, and come back here when there is none at hand or
     /// it is time to look further.
-    func run() -> Never {
+    func run() {
         csp_install_signal_stack()
         csp_set_coarse_now(csp_now())
         cell.threadID.store(csp_thread_id(), ordering: .releasing)
         unsafe csp_current_thread_record().pointee.worker = UnsafeMutableRawPointer(pointer)
         cell.stateWords.locate()
         unsafe csp_save_controls(context)
-        while true {
-            let goroutine = findGoroutine()
+        while let goroutine = cell.isLocked ? waitForLocked() : findGoroutine() {
+            if goroutine.cell.footing == .locked, goroutine.cell.lockedTo != self {
+                giveBack(goroutine)
+                continue
+            }
             let processor = cell.processor!
-            if !goroutine.cell.hasStack { bindStack(goroutine, processor) }
+            if goroutine.cell.footing == .none { bindStack(goroutine, processor) }
             begin(goroutine, processor)
             // SAFETY: the goroutine is ours, so nobody else is on its stack.
             unsafe csp_enter(context, goroutine.context)
             finishSwitch()
         }
+        csp_remove_signal_stack()
+        retire()
     }
 
     /// What switches save into and continue at.
@@ -157,7 +168,7 @@ struct WorkerRef: Equatable {
     @inline(__always)
     private func bind(_ goroutine: GoroutineRef, _ kind: Int, _ slot: Int32) {
         goroutine.cell.stackSlot = slot
-        goroutine.cell.hasStack = true
+        goroutine.cell.footing = .own
         unsafe withUnsafePointer(to: csp_get_arena().pointee.owners) {
             let table = unsafe UnsafeRawPointer($0).load(
                 fromByteOffset: kind &* 8, as: UnsafeMutablePointer<UnsafeMutableRawPointer?>.self)
@@ -178,7 +189,7 @@ struct WorkerRef: Equatable {
     private func returnStack(of goroutine: GoroutineRef) {
         let kind = Int(goroutine.cell.stackClass)
         // First: a dump must not look at it once somebody else has it.
-        goroutine.cell.hasStack = false
+        goroutine.cell.footing = .none
         if kind == StackArena.defaultClass, let processor = cell.processor {
             while !processor.cell.stacks.give(goroutine.cell.stackSlot) {
                 processor.cell.stacks.drainHalf(into: &SchedulerCore.running.cell.stacks, kind: kind)

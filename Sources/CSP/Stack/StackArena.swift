@@ -8,24 +8,33 @@ import Synchronization
 /// goroutine. Its lowest pages are a guard, installed at first use and kept.
 struct StackArena: ~Copyable {
     // SAFETY: (whole type) addresses and slots are of the reserved range and its table, both immortal.
-    static let defaultShift = 18
+    static let usualSize = 256 << 10
     static let smallestShift = Int(CSP_SMALLEST_STACK_SHIFT)
     static let classes = Int(CSP_STACK_CLASSES)
-    static let defaultClass = defaultShift - smallestShift
+    static var defaultClass: Int {
+        @inline(__always) get { unsafe Int(truncatingIfNeeded: csp_get_arena().pointee.default_class) }
+    }
 
     private struct Class {
         var used = 0
+        /// Free slots with what their goroutines have left in memory, the longest free first, and those without.
         var free: [Int32] = []
+        var clean: [Int32] = []
+        /// The least number of `free` since the last reclaim: so many were not needed.
+        var spare = 0
     }
     private let lock = OwnedLock()
     // Guarded by lock.
     private var perClass = [Class](repeating: Class(), count: StackArena.classes)
+    /// Whether any `free` may be worth a reclaim; a hint.
+    private let anyFree = Atomic<Bool>(false)
     // Written once.
     private let regionShift: Int
     private let allowGuardInstall: Bool
 
-    init(allowGuardInstall: Bool, largestRegionShift: Int) {
+    init(allowGuardInstall: Bool, largestRegionShift: Int, defaultClass: Int) {
         self.allowGuardInstall = allowGuardInstall
+        unsafe csp_get_arena().pointee.default_class = UInt32(defaultClass)
         var shift = largestRegionShift
         // Less where address space is limited (ulimit -v, sanitizers). A region must hold one slot of its class.
         while shift >= 30 {
@@ -77,6 +86,11 @@ struct StackArena: ~Copyable {
             slots(slot)
             taken += 1
         }
+        perClass[kind].spare = min(perClass[kind].spare, perClass[kind].free.count)
+        while taken < most, let slot = perClass[kind].clean.popLast() {
+            slots(slot)
+            taken += 1
+        }
         let first = perClass[kind].used
         let new = taken > 0 ? 0 : min(most, (1 << (regionShift - Self.smallestShift - kind)) - first)
         perClass[kind].used += new
@@ -107,6 +121,66 @@ struct StackArena: ~Copyable {
         lock.lock()
         perClass[kind].free.append(contentsOf: slots)
         lock.unlock()
+        if !anyFree.load(ordering: .relaxed) { anyFree.store(true, ordering: .relaxed) }
+    }
+
+    // MARK: Memory that nobody needs
+
+    /// Whether `reclaim` may find anything; a hint.
+    var mayReclaim: Bool { anyFree.load(ordering: .relaxed) }
+
+    /// Returns the memory of stacks that were free all the time since the last time; of some hundred at the most, false when there are more.
+    mutating func reclaim() -> Bool {
+        var left = Self.mostAtOnce
+        var remaining = 0
+        for kind in 0..<Self.classes {
+            lock.lock()
+            let count = min(left, perClass[kind].spare)
+            let slots = Array(perClass[kind].free.prefix(count))
+            perClass[kind].free.removeFirst(count)
+            perClass[kind].spare -= count
+            let isDone = perClass[kind].spare == 0
+            lock.unlock()
+            for slot in slots { clean(kind, slot) }
+            lock.lock()
+            perClass[kind].clean.append(contentsOf: slots)
+            lock.unlock()
+            left -= count
+            if !isDone { return false }
+        }
+        // From here on what is free counts as spare, until somebody takes it.
+        lock.lock()
+        for kind in 0..<Self.classes {
+            perClass[kind].spare = perClass[kind].free.count
+            remaining += perClass[kind].spare
+        }
+        anyFree.store(remaining > 0, ordering: .relaxed)
+        lock.unlock()
+        return true
+    }
+
+    private static var mostAtOnce: Int { 256 }
+
+    private func clean(_ kind: Int, _ slot: Int32) {
+        let guardSize = Int(CSP_GUARD_SIZE)
+        // SAFETY: the slot is ours alone. A kernel that refuses keeps the memory, which harms nobody.
+        unsafe csp_discard(
+            UnsafeMutableRawPointer(bitPattern: base(kind, slot))! + guardSize,
+            (1 << (Self.smallestShift + kind)) - guardSize)
+    }
+}
+
+extension SchedulerCore {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
+    /// For the monitor. False when there is more to do.
+    func reclaimStacks() -> Bool {
+        // What idle processors have kept, too.
+        cell.idleLock.lock()
+        for index in 0..<cell.processorCount.load(ordering: .relaxed) where !processor(index).cell.hasWorker {
+            processor(index).cell.stacks.drain(into: &cell.stacks, kind: StackArena.defaultClass)
+        }
+        cell.idleLock.unlock()
+        return cell.stacks.reclaim()
     }
 }
 
@@ -139,6 +213,11 @@ struct StackCache: ~Copyable {
     /// The slot that will be taken next.
     @inline(__always)
     var first: Int32? { count > 0 ? unsafe slots[count - 1] : nil }
+
+    mutating func drain(into arena: inout StackArena, kind: Int) {
+        if count > 0 { unsafe arena.give(kind, UnsafeBufferPointer(start: slots, count: count)) }
+        count = 0
+    }
 
     /// Returns the colder half.
     mutating func drainHalf(into arena: inout StackArena, kind: Int) {

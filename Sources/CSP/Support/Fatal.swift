@@ -4,10 +4,15 @@ import CCSP
 /// which goroutine it was and who created it.
 @usableFromInline @inline(never)
 func fatal(_ message: String) -> Never {
-    // SAFETY: reads immortal blocks and writes within the buffer's capacity.
-    var text = message + "\n"
-    text.withUTF8 { unsafe $0.withMemoryRebound(to: CChar.self) { unsafe csp_write_error($0.baseAddress!, $0.count) } }
+    printError(message + "\n")
     csp_trap()
+}
+
+/// Writes to stderr at once.
+func printError(_ text: String) {
+    // SAFETY: the text lives through the call.
+    var text = text
+    text.withUTF8 { unsafe $0.withMemoryRebound(to: CChar.self) { unsafe csp_write_error($0.baseAddress!, $0.count) } }
 }
 
 /// What the fault handler prints about a goroutine, before or after its stack. Runs in a signal handler: no allocation, no locks.

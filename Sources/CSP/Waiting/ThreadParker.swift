@@ -13,6 +13,9 @@ struct ThreadParker {
     private static var asleep: UInt32 { 1 }
     private static var signalled: UInt32 { 2 }
 
+    /// Threads that are asleep, and nobody has signalled them yet. May be lower for a moment, never higher.
+    static let asleepCount = Atomic<Int32>(0)
+
     @usableFromInline
     static var current: ThreadParker { unsafe ThreadParker(record: csp_current_thread_record()) }
 
@@ -54,6 +57,9 @@ struct ThreadParker {
         let (exchanged, _) = unsafe state.pointee.compareExchange(
             expected: Self.waiting, desired: Self.asleep, ordering: .acquiringAndReleasing)
         guard exchanged else { return }
+        // See Deadlock.swift.
+        Self.asleepCount.add(1, ordering: .sequentiallyConsistent)
+        unsafe SchedulerCore.shared.checkDeadlock()
         while unsafe state.pointee.load(ordering: .acquiring) != Self.signalled {
             unsafe csp_futex_wait(UnsafeRawPointer(record).assumingMemoryBound(to: UInt32.self), Self.asleep, -1)
         }
@@ -61,6 +67,7 @@ struct ThreadParker {
 
     func ready() {
         if unsafe state.pointee.exchange(Self.signalled, ordering: .acquiringAndReleasing) == Self.asleep {
+            Self.asleepCount.subtract(1, ordering: .sequentiallyConsistent)
             unsafe csp_futex_wake(UnsafeRawPointer(record).assumingMemoryBound(to: UInt32.self), 1)
         }
     }
