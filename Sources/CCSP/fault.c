@@ -144,10 +144,15 @@ void csp_action_before(int signal, struct sigaction *action) {
     }
 }
 
-void csp_install_signal_stack(void) {
+void csp_prepare_for_signals(void) {
     size_t size = 64 << 10;
     stack_t stack = {.ss_sp = csp_immortal_memory(size), .ss_size = size};
     if (stack.ss_sp) sigaltstack(&stack, NULL);
+    // Dumps ask by this one: see stack_walk.c. Whoever started this thread may have blocked it.
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGURG);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 void csp_remove_signal_stack(void) {

@@ -1,3 +1,4 @@
+import Foundation
 import ProgramRunner
 import Testing
 
@@ -45,7 +46,54 @@ import Testing
         let ending = try program("stack-overflow", environment: ["CSP_STACK_GUARD": stackGuard])
         #expect(ending.bySignal)
         #expect(ending.errors.contains("fatal error: goroutine stack overflow"))
-        #expect(ending.errors.contains("\"deep\" [running]:"))
+        #expect(ending.errors.contains("pass more to go(stackSize:), say 1048576."))
+        #expect(ending.errors.contains("\"deep\" [running]:\n"))
+        #expect(ending.errors.contains("depth"))
+        #expect(ending.errors.contains(" frames omitted...\n"))
+        #expect(ending.errors.contains("csp_goroutine_entry\n"))
+        #expect(ending.errors.contains("\ncreated by "))
+    }
+
+    @Test func anOverflowInsideMallocIsReported() throws {
+        for _ in 0..<5 {
+            let ending = try program("stack-overflow-in-malloc")
+            #expect(ending.bySignal)
+            #expect(ending.errors.contains("fatal error: goroutine stack overflow"))
+            #expect(ending.errors.contains("\ncreated by "))
+        }
+    }
+
+    @Test func anOverflowReachesAProgramsOwnHandler() throws {
+        let ending = try program("stack-overflow-with-own-handler")
+        #expect(!ending.bySignal && ending.status == 42, "\(ending)")
+        #expect(ending.errors.contains("fatal error: goroutine stack overflow"))
+    }
+
+    @Test(arguments: [("null-in-a-goroutine", SIGSEGV), ("abort-in-a-goroutine", SIGABRT)])
+    func aFaultInAGoroutineNamesIt(_ name: String, _ signal: Int32) throws {
+        let ending = try program(name)
+        #expect(ending.bySignal && ending.status == signal)
+        #expect(ending.errors.contains("[running]:\ncreated by "))
+        #expect(!ending.errors.contains("overflow"))
+    }
+
+    @Test func aFaultOnAThreadIsUnchanged() throws {
+        let ending = try program("null-outside")
+        #expect(ending.bySignal && ending.status == SIGSEGV)
+        #expect(ending.errors.isEmpty)
+    }
+
+    @Test(arguments: ["trap", "null-in-a-goroutine", "abort-in-a-goroutine", "stack-overflow", "null-outside"])
+    func swiftsBacktracerStillReports(_ name: String) throws {
+        let ending = try program(
+            name, environment: ["SWIFT_BACKTRACE": "enable=yes,color=no,interactive=no,output-to=stderr"])
+        #expect(ending.bySignal)
+        let report = ending.errors.range(of: "Program crashed: ")
+        #expect(report != nil)
+        // Ours comes first.
+        if let report, name != "null-outside" {
+            #expect(ending.errors[..<report.lowerBound].contains("[running]:\n"))
+        }
     }
 
     @Test(arguments: ["overlapping-access", "overlapping-access-after-a-park"])

@@ -8,10 +8,28 @@ import CSP
 
 /// Programs that show their goroutines.
 let dumpPrograms: [String: @Sendable () -> Void] = [
-    "dump-prints": {
-        standInTheWay()
-        print(Goroutine.dump())
+    "dump-states": {
+        startStates()
+        print(
+            dumpOnce { text in
+                ["chan receive", "chan send", "select", "select (no cases)", "sleep", "sync.WaitGroup.Wait", "syscall"]
+                    .allSatisfy { text.contains("[\($0)]:") } && text.contains("\"spinner\" [running]:\n")
+            })
         print("goes on")
+    },
+    // Asked by a goroutine, about one that waits for seconds and one that has not run.
+    "dump-times": {
+        Scheduler.maxProcs = 1
+        go("patient") { _ = Channel<Int>().receive() }
+        Goroutine.run("asker") {
+            Time.sleep(for: .seconds(2))
+            go("fresh") {}
+            print(Goroutine.dump())
+        }
+    },
+    "dump-deep": {
+        go("deep", stackSize: 16 << 20) { print(dig(10_000)) }
+        print(dumpOnce { $0.contains("[chan receive]:") })
     },
     "quit": {
         standInTheWay()
@@ -100,6 +118,44 @@ let dumpPrograms: [String: @Sendable () -> Void] = [
         finished.wait()
     },
 ]
+
+/// One of each.
+private func startStates() {
+    let never = Channel<Int>(), group = WaitGroup()
+    group.add()
+    go("receiver") { _ = never.receive() }
+    go("sender") { waitToSend(Channel<Int>()) }
+    go("selector") {
+        select {
+            Receive(never) { _ in }
+            Receive(never) { _ in }
+        }
+    }
+    go("hopeless") { select([AnySelectCase<Void>]()) }
+    go("sleeper") { Time.sleep(for: .seconds(3600)) }
+    go("waiter") { group.wait() }
+    go("runner") { Goroutine.run("inner") { _ = never.receive() } }
+    go("spinner") { spin() }
+    go("system call") { sleep(3600) }
+    // Later, since it may come before the others in a queue behind the spinner.
+    Time.sleep(for: .milliseconds(20))
+}
+
+/// A dump for which `condition` holds, or the last of many.
+private func dumpOnce(_ condition: (String) -> Bool) -> String {
+    for _ in 0..<300 {
+        let text = Goroutine.dump()
+        if condition(text) { return text }
+        Time.sleep(for: .milliseconds(10))
+    }
+    return Goroutine.dump()
+}
+
+@inline(never)
+private func dig(_ depth: Int) -> Int {
+    if depth == 0 { return Channel<Int>().receive() ?? 0 }
+    return dig(depth - 1) + 1
+}
 
 /// Goroutines in various states.
 private func standInTheWay() {

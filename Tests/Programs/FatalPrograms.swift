@@ -42,6 +42,18 @@ let fatalPrograms: [String: @Sendable () -> Void] = [
     "stack-of-zero": { go(stackSize: 0) {} },
     "no-processors": { Scheduler.maxProcs = 0 },
     "stack-overflow": { Goroutine.run("deep") { print(depth(1)) } },
+    // The fault is most likely inside malloc, with its lock held.
+    "stack-overflow-in-malloc": { Goroutine.run("deep") { print(allocate(1)) } },
+    "stack-overflow-with-own-handler": {
+        installHandlerOnSignalStack()
+        Goroutine.run("deep") { print(depth(1)) }
+    },
+    "null-in-a-goroutine": { Goroutine.run("null") { fault() } },
+    "abort-in-a-goroutine": { Goroutine.run("aborts") { () -> Void in abort() } },
+    "null-outside": {
+        Goroutine.run {}
+        fault()
+    },
     "trap": { Goroutine.run("boom") { () -> Void in fatalError("stepped on a mine") } },
     "trap-outside": {
         Goroutine.run {}
@@ -103,6 +115,20 @@ private func modify(_ value: inout Int, _ meanwhile: () -> Void) {
 
 @inline(never)
 private func depth(_ n: Int) -> Int { n == 0 ? 0 : depth(opaque(n + 1)) + n }
+
+@inline(never)
+private func allocate(_ n: Int) -> Int {
+    let array = [Int](repeating: n, count: opaque(n) % 64 + 1)
+    return n == 0 ? 0 : allocate(n + 1) + array[0]
+}
+
+private func installHandlerOnSignalStack() {
+    var action = sigaction()
+    // SAFETY: `action` lives through the call.
+    unsafe action.__sigaction_handler.sa_handler = { _ in _exit(42) }
+    action.sa_flags = SA_ONSTACK
+    _ = unsafe sigaction(SIGSEGV, &action, nil)
+}
 
 @inline(never)
 private func opaque<T>(_ value: T) -> T { value }

@@ -36,6 +36,17 @@ let schedulerPrograms: [String: @Sendable () -> Void] = [
         startThread { _ = usleep(300_000) }
         channel.receive()
     },
+    "deadlock-after-retirement": {
+        // Once the threads that the goroutines needed have ended.
+        let channel = Channel<Int>()
+        go {
+            let group = WaitGroup()
+            for _ in 0..<10 { group.go { blocking { _ = usleep(100_000) } } }
+            group.wait()
+            Time.sleep(for: .seconds(7))
+        }
+        channel.receive()
+    },
     // None.
     "foreign-thread-sends": {
         let channel = Channel<Int>()
@@ -109,11 +120,9 @@ let schedulerPrograms: [String: @Sendable () -> Void] = [
         print("again", threadCount())
     },
     "little-address-space": {
-        // As `ulimit -v` would: from here on there is no room for another thread's stack.
+        // From here on there is no room for another thread's stack.
         Goroutine.run {}
-        var limit = rlimit(rlim_cur: 0, rlim_max: 0)
-        // SAFETY: `limit` lives through the call.
-        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit)
+        limitAddressSpace(megabytes: 0)
         let group = WaitGroup()
         for _ in 0..<20 { group.go { blocking { _ = usleep(500_000) } } }
         group.wait()
@@ -141,6 +150,22 @@ let schedulerPrograms: [String: @Sendable () -> Void] = [
             print("median", late[250])
             print("percentile-99", late[495])
         }
+    },
+    "no-address-space": {
+        limitAddressSpace(megabytes: 4096)
+        Goroutine.run {}
+    },
+    "less-address-space": {
+        limitAddressSpace(megabytes: 64 << 10)
+        let group = WaitGroup(), ended = SharedAtomic(0)
+        for _ in 0..<1000 {
+            group.go {
+                Time.sleep(for: .milliseconds(1))
+                ended.add(1)
+            }
+        }
+        group.wait()
+        print("ended", ended.load())
     },
     "trace": {
         Goroutine.run { Time.sleep(for: .milliseconds(350)) }
@@ -185,6 +210,13 @@ private func touch(pages: Int) -> UInt8 {
     if pages == 0 { return 0 }
     let page = InlineArray<4096, UInt8>(repeating: UInt8(truncatingIfNeeded: pages))
     return touch(pages: pages - 1) &+ page[Int(UInt8.random(in: 0...255))]
+}
+
+/// As `ulimit -v` does.
+private func limitAddressSpace(megabytes: Int) {
+    var limit = rlimit(rlim_cur: rlim_t(megabytes) << 20, rlim_max: rlim_t(megabytes) << 20)
+    // SAFETY: `limit` lives through the call.
+    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit)
 }
 
 /// A thread that the runtime knows nothing of.

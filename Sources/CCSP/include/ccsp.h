@@ -340,8 +340,8 @@ void csp_install_fault_handlers(
     size_t (*describe)(void *goroutine, csp_description part, char *buffer, size_t capacity));
 /// What `signal` did before ours was installed.
 void csp_action_before(int signal, struct sigaction *action);
-/// Gives the calling thread an alternate signal stack, or takes that away.
-void csp_install_signal_stack(void);
+/// Gives the calling thread an alternate signal stack, and lets the signal through that dumps need; or takes the stack away.
+void csp_prepare_for_signals(void);
 void csp_remove_signal_stack(void);
 /// Writes all of it, with no locks and no allocation, to stderr or any descriptor.
 void csp_write_error(const char *bytes, size_t count);

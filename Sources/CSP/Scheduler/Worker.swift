@@ -84,7 +84,7 @@ struct WorkerRef: Equatable {
     /// The worker's whole life. Goroutines switch from one to the next by themselves, and come back here when there is none at hand or
     /// it is time to look further.
     func run() {
-        csp_install_signal_stack()
+        csp_prepare_for_signals()
         csp_set_coarse_now(csp_now())
         cell.threadID.store(csp_thread_id(), ordering: .releasing)
         unsafe csp_current_thread_record().pointee.worker = UnsafeMutableRawPointer(pointer)
