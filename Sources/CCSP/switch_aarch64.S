@@ -58,6 +58,23 @@ csp_goroutine_entry:
     .cfi_endproc
     .size csp_goroutine_entry, . - csp_goroutine_entry
 
+    // Calls x1 with the argument x2 and x0 for a frame pointer: see stack_walk.c. For unwind tables the outermost frame.
+    .globl csp_call_above
+    .hidden csp_call_above
+    .type csp_call_above, %function
+    .p2align 4
+csp_call_above:
+    .cfi_startproc
+    .cfi_undefined x30
+    stp x29, x30, [sp, #-16]!
+    mov x29, x0
+    mov x0, x2
+    blr x1
+    ldp x29, x30, [sp], #16
+    ret
+    .cfi_endproc
+    .size csp_call_above, . - csp_call_above
+
 #endif
 
 // Also where this file is empty: one object without the note makes the whole program's stack executable.

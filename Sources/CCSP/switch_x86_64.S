@@ -73,6 +73,23 @@ csp_goroutine_entry:
     .cfi_endproc
     .size csp_goroutine_entry, . - csp_goroutine_entry
 
+    // Calls rsi with the argument rdx and rdi for a frame pointer: see stack_walk.c. For unwind tables the outermost frame.
+    .globl csp_call_above
+    .hidden csp_call_above
+    .type csp_call_above, @function
+    .p2align 4
+csp_call_above:
+    .cfi_startproc
+    .cfi_undefined %rip
+    pushq %rbp
+    movq %rdi, %rbp
+    movq %rdx, %rdi
+    callq *%rsi
+    popq %rbp
+    retq
+    .cfi_endproc
+    .size csp_call_above, . - csp_call_above
+
 #endif
 
 // Also where this file is empty: one object without the note makes the whole program's stack executable.

@@ -96,7 +96,12 @@ extension GoroutineRef {
     @inline(__always)
     private func leave(_ afterwards: Afterwards) {
         let worker = cell.worker!
-        let processor = worker.enter()
+        leave(afterwards, worker, worker.enter())
+    }
+
+    /// The same inside a section, which must not be entered anew: it would let a claim in, and what is in `handed` needs the processor.
+    @inline(__always)
+    private func leave(_ afterwards: Afterwards, _ worker: WorkerRef, _ processor: ProcessorRef?) {
         worker.cell.afterwards = afterwards
         if worker.cell.stateWords.anySet { saveState(from: worker.cell.stateWords) }
         let next = worker.cell.isLocked ? nil : worker.takeAtOnce(processor)
@@ -183,7 +188,8 @@ extension GoroutineRef {
         let worker = cell.worker!
         // What the body has left behind (nothing, in Swift) ends with it.
         if worker.cell.stateWords.anySet { _ = worker.cell.stateWords.take() }
-        if let processor = worker.enter(), let next = worker.takeFresh(processor, like: self) {
+        let processor = worker.enter()
+        if let processor, let next = worker.takeFresh(processor, like: self) {
             next.cell.stackSlot = cell.stackSlot
             next.cell.footing = .own
             cell.footing = .none
@@ -197,7 +203,7 @@ extension GoroutineRef {
             worker.exit()
             return
         }
-        leave(.recycle(self))
+        leave(.recycle(self), worker, processor)
         fatal("fatal error: a goroutine that had ended ran again")
     }
 
