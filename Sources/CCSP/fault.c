@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -102,8 +103,23 @@ static void report(void *goroutine, int signal, uintptr_t fault, const ucontext_
     csp_write_error(text, describe_goroutine(goroutine, CSP_CREATOR, text, sizeof text));
 }
 
+// A thread that may fault: it then just ends, and its stack is lost.
+static int32_t expendable;
+enum { WORKING, DONE, FAULTED };
+static uint32_t outcome;
+
+static void finish_expendable(uint32_t how) {
+    __atomic_store_n(&expendable, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&outcome, how, __ATOMIC_RELEASE);
+    csp_futex_wake(&outcome, 1);
+}
+
 static void handle(int signal, siginfo_t *info, void *opaque) {
     int saved = errno;
+    if (__atomic_load_n(&expendable, __ATOMIC_RELAXED) == csp_thread_id() && (signal == SIGSEGV || signal == SIGBUS)) {
+        finish_expendable(FAULTED);
+        for (;;) syscall(SYS_exit, 0);
+    }
     // Two threads may fault at once: the first one reports, with memory that is not on the small signal stack, and the others wait for a while,
     // since they end the process. Not so a fault in the report itself.
     static int32_t reporter;
@@ -135,6 +151,29 @@ void csp_install_fault_handlers(size_t (*describe)(void *, csp_description, char
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
     for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &action, &before[i]);
+}
+
+typedef struct {
+    void (*body)(void *);
+    void *argument;
+} errand_t;
+
+static void run_errand(void *opaque) {
+    errand_t errand = *(errand_t *)opaque;
+    __atomic_store_n(&expendable, csp_thread_id(), __ATOMIC_RELAXED);
+    errand.body(errand.argument);
+    finish_expendable(DONE);
+}
+
+bool csp_run_expendable(void (*body)(void *), void *argument) {
+    struct sigaction now;
+    // The program has taken the faults over.
+    if (sigaction(SIGSEGV, NULL, &now) != 0 || now.sa_sigaction != handle) return false;
+    errand_t errand = {body, argument};
+    __atomic_store_n(&outcome, WORKING, __ATOMIC_RELAXED);
+    if (csp_thread_start(CSP_DUMP_STACK_SIZE, "csp-dump", run_errand, &errand) != 0) return false;
+    while (__atomic_load_n(&outcome, __ATOMIC_ACQUIRE) == WORKING) csp_futex_wait(&outcome, WORKING, -1);
+    return outcome == DONE;
 }
 
 void csp_action_before(int signal, struct sigaction *action) {

@@ -343,6 +343,9 @@ void csp_action_before(int signal, struct sigaction *action);
 /// Gives the calling thread an alternate signal stack, and lets the signal through that dumps need; or takes the stack away.
 void csp_prepare_for_signals(void);
 void csp_remove_signal_stack(void);
+/// Calls `body` on a thread of its own and waits. False if that faulted, whose thread then ended there, if it could not be started, or if the
+/// program handles faults itself. One at a time.
+bool csp_run_expendable(void (*body)(void *), void *argument);
 /// Writes all of it, with no locks and no allocation, to stderr or any descriptor.
 void csp_write_error(const char *bytes, size_t count);
 void csp_write(int file, const char *bytes, size_t count);

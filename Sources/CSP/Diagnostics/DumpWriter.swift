@@ -68,6 +68,8 @@ struct DumpWriter: ~Copyable {
             }
             frames += several.filter { !$0.isThunk }
         }
+        // Where the optimiser has made a tail call of it, none of the user's code is there.
+        while frames.last?.owner == .base { frames.removeLast() }
         let end = frames.lastIndex { $0.owner == .user }.map { $0 + 1 } ?? frames.count
         let leading = frames[..<end].prefix { $0.owner != .user }
         return Array(frames[(leading.lastIndex { $0.owner == .runtime } ?? 0)..<end])

@@ -11,15 +11,16 @@ struct Symbolicator {
         /// "/path/File.swift:12 +0x1c"; without debug information the program's or library's file.
         let place: String
         enum Owner {
-            /// swift-csp, Swift's standard library, anybody else.
-            case runtime, library, user
+            /// swift-csp's first functions on a stack, its others, Swift's standard library, anybody else.
+            case base, runtime, library, user
         }
         let owner: Owner
         /// Made by the compiler to fit one calling convention to another.
         let isThunk: Bool
     }
 
-    private let images = ImageMap.capture()
+    /// Nil when it could not be had: then there are names only.
+    private let images = captureImages()
     private var known: [UInt: [Frame]] = [:]
 
     /// The frames of each address, innermost first: several where calls were inlined.
@@ -31,11 +32,31 @@ struct Symbolicator {
             learn(Array(unknown[next..<end]))
             next = end
         }
-        return addresses.map { known[$0] ?? [Self.plainFrame($0)] }
+        for address in unknown where known[address] == nil { known[address] = [Self.plainFrame(address)] }
+        return addresses.map { known[$0]! }
+    }
+
+    /// The libraries in this process. `ImageMap.capture` reads the memory behind every line of /proc/self/maps, which other threads may have
+    /// unmapped by then: found by the stress test.
+    private static func captureImages() -> ImageMap? {
+        final class Result { var images: ImageMap? }
+        for _ in 0..<5 {
+            let result = Result()
+            // Kept until it is known that the thread is done with it; a thread that faulted never lets go.
+            let raw = unsafe Unmanaged.passRetained(result)
+            let isDone = unsafe csp_run_expendable(
+                { unsafe Unmanaged<Result>.fromOpaque($0!).takeUnretainedValue().images = ImageMap.capture() },
+                unsafe raw.toOpaque())
+            guard isDone else { continue }
+            unsafe raw.release()
+            return result.images
+        }
+        return nil
     }
 
     /// `Backtrace` has no initialiser that takes addresses: it is made to find them as its callers.
     private mutating func learn(_ addresses: [UInt]) {
+        guard let images else { return }
         final class Capture {
             let images: ImageMap
             var backtrace: Backtrace?
@@ -57,8 +78,6 @@ struct Symbolicator {
             else { continue }
             known[address, default: []].append(Frame(symbol, isInlined: frame.inlined))
         }
-        // Without an image, or if the unwinder did not take the bait.
-        for address in addresses where known[address] == nil { known[address] = [Self.plainFrame(address)] }
     }
 
     /// From the symbol table alone.
@@ -94,7 +113,8 @@ extension Symbolicator.Frame {
             place = symbol.imageName + offset
         }
         let isOurs = module == "CSP" || symbol.rawName.hasPrefix("csp_")
-        owner = isOurs ? .runtime : module == "Swift" ? .library : .user
+        let isFirst = isOurs && Self.first.contains { symbol.name.contains($0) }
+        owner = isFirst ? .base : isOurs ? .runtime : module == "Swift" ? .library : .user
         isThunk = symbol.isSwiftThunk
     }
 
@@ -109,6 +129,7 @@ extension Symbolicator.Frame {
         return String(rest.dropFirst(digits.count).prefix(length))
     }
 
+    fileprivate static let first = ["csp_goroutine_entry", "goroutineMain", "SchedulerCore.boot", "GoroutineRef.run"]
     private static let notNames: Set<Substring> = [
         "specialized", "static", "@objc", "merged", "partial", "apply", "for", "variable", "initialization",
         "expression", "of",
