@@ -233,22 +233,28 @@ csp_capture_result csp_capture(int32_t thread, void *goroutine, int64_t nanoseco
 
 // MARK: A chain of frames for others to read
 
-// Pairs of a frame pointer and a return address, each pointing at the next; one more ends the chain.
-typedef struct frame {
-    struct frame *next;
+// A frame pointer, which points at the next one's, and a return address; one more ends the chain. Below them is what an async function's
+// frame has there, its context, which Swift's unwinder follows where the address is in such a function: to nothing.
+// Frame pointers are aligned to 16 bytes.
+typedef struct {
+    void *padding;
+    const void *context;
+    void *next __attribute__((aligned(16)));
     uintptr_t address;
 } frame_t;
 
+static const uintptr_t no_context[8];
+
 // In switch_*.S: calls `body` with `frames` for its caller's frame. Unwinders that read unwind tables, as Swift Testing's does whenever an error
 // is thrown, also inside Runtime, find the end of the stack there. Rejected: the same in C, where they went astray.
-extern void csp_call_above(frame_t *frames, void (*body)(void *), void *argument);
+extern void csp_call_above(void *frames, void (*body)(void *), void *argument);
 
 void csp_with_frames(const uintptr_t *addresses, uint32_t count, void (*body)(void *), void *argument) {
     frame_t frames[CSP_TRACE_MOST + 1];
     if (count > CSP_TRACE_MOST) count = CSP_TRACE_MOST;
-    for (uint32_t i = 0; i < count; i++) frames[i] = (frame_t){&frames[i + 1], addresses[i]};
-    frames[count] = (frame_t){NULL, 0};
-    csp_call_above(frames, body, argument);
+    for (uint32_t i = 0; i < count; i++) frames[i] = (frame_t){NULL, no_context, &frames[i + 1].next, addresses[i]};
+    frames[count] = (frame_t){NULL, no_context, NULL, 0};
+    csp_call_above(&frames[0].next, body, argument);
     // Not a tail call: the frames stay until here.
     __asm__ volatile("" : : "r"(frames) : "memory");
 }

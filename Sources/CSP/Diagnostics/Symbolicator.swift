@@ -54,30 +54,46 @@ struct Symbolicator {
         return nil
     }
 
-    /// `Backtrace` has no initialiser that takes addresses: it is made to find them as its callers.
     private mutating func learn(_ addresses: [UInt]) {
-        guard let images else { return }
-        final class Capture {
-            let images: ImageMap
-            var backtrace: Backtrace?
-            init(_ images: ImageMap) { self.images = images }
-        }
-        let capture = Capture(images)
-        unsafe addresses.withUnsafeBufferPointer { buffer in
-            unsafe csp_with_frames(
-                buffer.baseAddress, UInt32(buffer.count),
-                { argument in
-                    let capture = unsafe Unmanaged<Capture>.fromOpaque(argument!).takeUnretainedValue()
-                    capture.backtrace = try? Backtrace.capture(algorithm: .fast, limit: nil, images: capture.images)
-                }, Unmanaged.passUnretained(capture).toOpaque())
-        }
+        guard let images, let backtrace = Self.backtrace(addresses, images) else { return }
         let wanted = Set(addresses)
-        for frame in capture.backtrace?.symbolicated(with: images)?.frames ?? [] {
+        for frame in backtrace.symbolicated(with: images)?.frames ?? [] {
             guard case .returnAddress(let value) = frame.captured, let address = UInt(value), wanted.contains(address),
                 let symbol = frame.symbol
             else { continue }
             known[address, default: []].append(Frame(symbol, isInlined: frame.inlined))
         }
+        // An async function's frame ends the chain.
+        if addresses.count > 1 { for address in addresses where known[address] == nil { learn([address]) } }
+    }
+
+    /// `Backtrace` has no initialiser that takes addresses: it is made to find them as its callers. Nil when it stumbles over one of them.
+    private static func backtrace(_ addresses: [UInt], _ images: ImageMap) -> Backtrace? {
+        final class Capture {
+            let addresses: [UInt]
+            let images: ImageMap
+            var backtrace: Backtrace?
+            init(_ addresses: [UInt], _ images: ImageMap) { (self.addresses, self.images) = (addresses, images) }
+        }
+        let capture = Capture(addresses, images)
+        // As in captureImages.
+        let raw = unsafe Unmanaged.passRetained(capture)
+        let isDone = unsafe csp_run_expendable(
+            { argument in
+                let capture = unsafe Unmanaged<Capture>.fromOpaque(argument!).takeUnretainedValue()
+                unsafe capture.addresses.withUnsafeBufferPointer { buffer in
+                    unsafe csp_with_frames(
+                        buffer.baseAddress, UInt32(buffer.count),
+                        { argument in
+                            let capture = unsafe Unmanaged<Capture>.fromOpaque(argument!).takeUnretainedValue()
+                            capture.backtrace = try? Backtrace.capture(
+                                algorithm: .fast, limit: nil, images: capture.images)
+                        }, argument)
+                }
+            }, unsafe raw.toOpaque())
+        guard isDone else { return nil }
+        unsafe raw.release()
+        return capture.backtrace
     }
 
     /// From the symbol table alone.
