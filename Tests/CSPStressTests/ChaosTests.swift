@@ -37,7 +37,7 @@ private final class Chaos: Sendable {
 
     func run(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
-        for _ in 0..<20 { start(seed: random.next(), depth: 0) }
+        for _ in 0..<200 { start(seed: random.next(), depth: 0) }
         for _ in 0..<4 {
             Scheduler.maxProcs = [1, 2, 3, 4, 8, 16].randomElement(using: &random)!
             Time.sleep(for: .microseconds(Int64.random(in: 0...3000, using: &random)))
@@ -50,7 +50,7 @@ private final class Chaos: Sendable {
     private func start(seed: UInt64, depth: Int) -> Bool {
         guard budget.add(-1) >= 0 else { return false }
         started.add(1)
-        all.go(stackSize: seed % 16 == 0 ? 32 << 10 + Int(seed % 5) << 16 : nil) { [self] in
+        all.go(stackSize: seed % 16 == 0 ? (128 << 10) << Int(seed / 16 % 4) : nil) { [self] in
             var random = SeededGenerator(seed: seed)
             for _ in 0..<Int.random(in: 1...6, using: &random) { step(&random, depth) }
             ended.add(1)

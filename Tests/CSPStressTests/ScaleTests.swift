@@ -20,6 +20,16 @@ import Testing
         #expect(try program("chain-100000").number("value") == 100_000)
     }
 
+    /// 200,000 times 64 KiB, if there is memory for it.
+    @Test func theStacksOfABurstAreReturned() throws {
+        let count = stressing ? 200_000 : 2_000
+        let ending = try program("burst", environment: ["CSP_BURST": "\(count)"])
+        print("burst of \(count): \(ending.output.replacing("\n", with: " ")) kB")
+        #expect(try ending.number("burst") > count * 60, "\(ending)")
+        #expect(try ending.number("after") < count * 60 / 16 + 20_000, "\(ending)")
+        #expect(try ending.number("sum") == 120)
+    }
+
     @Test func anIdleProcessUsesNoCPU() throws {
         let ending = try program("idle")
         print("10,000 parked goroutines, 5 s: \(ending.output.replacing("\n", with: " "))")

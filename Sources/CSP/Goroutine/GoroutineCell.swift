@@ -88,6 +88,16 @@ struct GoroutineRef: Equatable, @unchecked Sendable {
         @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
     }
 
+    /// Under the trait InternalChecks: the status must be `expected` now. Each step of a goroutine's life begins with this.
+    @inline(__always)
+    func check(_ expected: GoroutineCell.Status, before step: StaticString) {
+        #if INTERNAL_CHECKS
+            if cell.status != expected {
+                fatal("fatal error: goroutine \(cell.id) is \(cell.status) and not \(expected) before \(step)")
+            }
+        #endif
+    }
+
     var nameLock: LockWord {
         unsafe withUnsafePointer(to: pointer.pointee.nameLockWord) {
             unsafe LockWord(UnsafeMutablePointer(mutating: $0))

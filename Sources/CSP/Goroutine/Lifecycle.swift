@@ -86,6 +86,7 @@ extension GoroutineRef {
     /// Leaves the stack until somebody calls `ready`. What `afterwards` names is released once the stack is left.
     @inline(__always)
     func park(_ reason: WaitReason, _ afterwards: Afterwards) {
+        check(.running, before: "park")
         cell.waitReason = reason
         cell.waitingSince = csp_coarse_now()
         cell.status = .waiting
@@ -140,6 +141,7 @@ extension GoroutineRef {
     /// Makes a parked goroutine runnable: on the caller's processor, or from outside through the global queue.
     @usableFromInline @inline(never)
     func ready() {
+        check(.waiting, before: "ready")
         cell.status = .runnable
         if let caller = Self.current {
             let worker = caller.cell.worker!
@@ -160,6 +162,7 @@ extension GoroutineRef {
 
     /// Hands a runnable goroutine to whoever has a processor.
     func submit() {
+        check(.runnable, before: "submit")
         let core = unsafe SchedulerCore.shared
         core.cell.global.append(self)
         core.submitted()

@@ -22,6 +22,11 @@ extension SchedulerCore {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     // Guarded by idleLock, both.
     func makeIdle(_ processor: ProcessorRef) {
+        #if INTERNAL_CHECKS
+            if !processor.isEmpty || processor.cell.isIdle || processor.cell.worker != nil {
+                fatal("fatal error: processor \(processor.cell.index) is not fit to be idle")
+            }
+        #endif
         processor.cell.isIdle = true
         processor.cell.hasWorker = false
         cell.idleProcessors.add(1, ordering: .sequentiallyConsistent)
@@ -142,6 +147,7 @@ extension WorkerRef {
         let core = SchedulerCore.running
         let mine = cell.processor!
         core.cell.idleLock.lock()
+        cell.processor = nil
         mine.cell.worker = nil
         if mine.cell.isRetired.load(ordering: .relaxed) {
             mine.cell.hasWorker = false
@@ -154,7 +160,6 @@ extension WorkerRef {
             core.cell.idleLock.unlock()
             return true
         }
-        cell.processor = nil
         return waitForProcessor(deadline)
     }
 
@@ -208,6 +213,11 @@ extension WorkerRef {
 
     /// Makes an idle processor this worker's, which is asleep, or the caller.
     func own(_ processor: ProcessorRef) {
+        #if INTERNAL_CHECKS
+            if cell.processor != nil || processor.cell.worker != nil || processor.cell.isIdle {
+                fatal("fatal error: processor \(processor.cell.index) has two workers, or a worker two processors")
+            }
+        #endif
         cell.processor = processor
         processor.cell.worker = self
     }

@@ -91,8 +91,10 @@ extension WorkerRef {
         guard owner.cell.waitsForLocked else { return core.cell.idleLock.unlock() }
         owner.cell.waitsForLocked = false
         core.cell.sleepers -= 1
-        owner.own(cell.processor!)
+        let processor = cell.processor!
         cell.processor = nil
+        processor.cell.worker = nil
+        owner.own(processor)
         core.cell.idleLock.unlock()
         owner.wake()
     }

@@ -74,6 +74,7 @@ struct ProcessorRef: Equatable {
     /// Owner, inside a section: makes `goroutine` the next to run; who was that before goes to the queue.
     @inline(__always)
     func setRunNext(_ goroutine: GoroutineRef) {
+        goroutine.check(.runnable, before: "it is next")
         let old = unsafe GoroutineRef(cell.runNext.load(ordering: .relaxed))
         unsafe cell.runNext.store(UnsafeMutableRawPointer(goroutine.pointer), ordering: .relaxed)
         if let old { enqueue(old) }
@@ -90,6 +91,7 @@ struct ProcessorRef: Equatable {
     /// Owner, inside a section: puts `goroutine` at the end of the queue, or half of a full queue and it into the global one.
     @inline(__always)
     func enqueue(_ goroutine: GoroutineRef) {
+        goroutine.check(.runnable, before: "it queues")
         if !cell.queue.push(goroutine) { enqueueSlow(goroutine) }
     }
 

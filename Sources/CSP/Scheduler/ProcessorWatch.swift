@@ -76,7 +76,9 @@ struct ProcessorWatch {
             last.cpuTime >= 0 && now - last.time >= Monitor.shortest / 2
             && (sight.cpuTime - last.cpuTime) * 8 < now - last.time
         let isBlocked = seemsBlocked && csp_thread_is_blocked(thread)
-        guard isBlocked || now - sight.since >= Monitor.longestRun, worker.claim(owning: processor) else { return false }
+        guard isBlocked || now - sight.since >= Monitor.longestRun, worker.claim(owning: processor) else {
+            return false
+        }
         guard processor.cell.tick.load(ordering: .relaxed) == sight.tick else {
             worker.endClaim()
             return false

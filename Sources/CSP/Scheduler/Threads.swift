@@ -35,7 +35,8 @@ extension SchedulerCore {
         if count > most {
             fatal(
                 "fatal error: thread exhaustion: the program exceeds the limit of \(most) threads; each goroutine that blocks in a "
-                    + "system call or computes for long holds one. Set Scheduler.maxThreads or CSP_MAXTHREADS to allow more")
+                    + "system call or computes for long holds one. Set Scheduler.maxThreads or CSP_MAXTHREADS to allow more"
+            )
         }
         let error = unsafe csp_thread_start(
             256 << 10, "csp-worker", { unsafe WorkerRef($0!)!.run() }, UnsafeMutableRawPointer(worker.pointer))

@@ -115,6 +115,7 @@ struct WorkerRef: Equatable {
     /// Makes a goroutine, which has a stack, ours to run.
     @inline(__always)
     func begin(_ goroutine: GoroutineRef, _ processor: ProcessorRef) {
+        goroutine.check(.runnable, before: "it runs")
         goroutine.cell.status = .running
         goroutine.cell.worker = self
         processor.cell.tick.store(processor.cell.tick.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
@@ -131,6 +132,7 @@ struct WorkerRef: Equatable {
         case .unlock(let lock): lock.unlock()
         case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
         case .enqueue(let goroutine):
+            goroutine.check(.running, before: "it gives way")
             goroutine.cell.status = .runnable
             if let processor = cell.processor { processor.enqueue(goroutine) } else { goroutine.submit() }
         case .recycle(let goroutine):
@@ -202,6 +204,7 @@ struct WorkerRef: Equatable {
     /// Ends the life of a goroutine that has no stack any more.
     @inline(__always)
     func recycle(_ goroutine: GoroutineRef) {
+        goroutine.check(.running, before: "it ends")
         goroutine.cell.status = .free
         guard let processor = cell.processor else { return SchedulerCore.running.recycle(goroutine) }
         processor.cell.ended.store(processor.cell.ended.load(ordering: .relaxed) &+ 1, ordering: .releasing)
