@@ -101,6 +101,7 @@ struct ProcessorWatch {
 }
 
 extension SchedulerCore {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// One line, as Go's GODEBUG=schedtrace: processors, threads, and the lengths of the global and the local queues.
     func printTrace(milliseconds: Int64) {
         cell.idleLock.lock()
