@@ -186,7 +186,7 @@ let schedulerPrograms: [String: @Sendable () -> Void] = [
         print("burst", residentKilobytes() - before)
         gate.close()
         all.wait()
-        _ = usleep(4_000_000)
+        for _ in 0..<200 where residentKilobytes() - before > count { _ = usleep(100_000) }
         print("after", residentKilobytes() - before)
         // They are usable as before.
         print("sum", Goroutine.run { Int(touch(pages: 15)) })
