@@ -61,6 +61,10 @@ examples: ## Builds and tests the Examples package.
 bench: ## Measures beside Go and Swift's tasks, and prints the table.
 	Benchmarks/compare
 
+.PHONY: counts
+counts: ## Counts instructions, allocations, retains and releases per operation, and compares with Benchmarks/thresholds.json.
+	Benchmarks/counts --check
+
 .PHONY: bench-smoke
 bench-smoke: ## Builds the benchmarks and runs some; times mean nothing here.
 	swift build --package-path Benchmarks -c release

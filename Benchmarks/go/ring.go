@@ -23,6 +23,7 @@ func ring() float64 {
 		}
 	})
 	close(first)
+	<-last // until all of them have ended
 	check(token == size*laps)
 	return result
 }

@@ -1,8 +1,7 @@
 import CSP
 
 /// A send and a receive that never wait: a channel's own cost.
-func bufferedSameGoroutine() -> Double {
-    let operations = 5_000_000
+func bufferedSameGoroutine(operations: Int) -> Double {
     let channel = Channel<Int>(capacity: 1)
     var sum = 0
     let result = nanoseconds(per: operations) {

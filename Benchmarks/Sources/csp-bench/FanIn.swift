@@ -1,8 +1,8 @@
 import CSP
 
 /// One item from one of a hundred producers to a single consumer, unbuffered.
-func fanIn() -> Double {
-    let producers = 100, itemsEach = 10_000
+func fanIn(items: Int) -> Double {
+    let producers = 100, itemsEach = items / producers
     let channel = Channel<Int>()
     var sum = 0
     let result = nanoseconds(per: producers * itemsEach) {

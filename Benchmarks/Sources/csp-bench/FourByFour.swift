@@ -1,8 +1,8 @@
 import CSP
 
 /// One item from any of four producers to any of four consumers over one buffer of 128.
-func fourByFour() -> Double {
-    let itemsEach = 500_000
+func fourByFour(items: Int) -> Double {
+    let itemsEach = items / 4
     let channel = Channel<Int>(capacity: 128)
     let sum = SharedAtomic(0)
     let producers = WaitGroup(), consumers = WaitGroup()

@@ -1,8 +1,7 @@
 import CSP
 
 /// One select of two channels, both ready, and the send that refills the chosen one.
-func selectBothReady() -> Double {
-    let operations = 3_000_000
+func selectBothReady(operations: Int) -> Double {
     let first = Channel<Int>(capacity: 1), second = Channel<Int>(capacity: 1)
     first <- 0
     second <- 0

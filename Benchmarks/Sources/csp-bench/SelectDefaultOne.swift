@@ -1,8 +1,7 @@
 import CSP
 
 /// One poll of an empty channel.
-func selectDefaultOne() -> Double {
-    let operations = 20_000_000
+func selectDefaultOne(operations: Int) -> Double {
     let channel = Channel<Int>(capacity: 1)
     var misses = 0
     let result = nanoseconds(per: operations) {

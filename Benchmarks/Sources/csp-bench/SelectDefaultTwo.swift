@@ -1,8 +1,7 @@
 import CSP
 
 /// One poll of two empty channels.
-func selectDefaultTwo() -> Double {
-    let operations = 5_000_000
+func selectDefaultTwo(operations: Int) -> Double {
     let first = Channel<Int>(capacity: 1), second = Channel<Int>(capacity: 1)
     var misses = 0
     let result = nanoseconds(per: operations) {

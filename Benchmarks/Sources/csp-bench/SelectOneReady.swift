@@ -1,8 +1,7 @@
 import CSP
 
 /// One select of two channels, always the first of them ready, and the send that refills it.
-func selectOneReady() -> Double {
-    let operations = 3_000_000
+func selectOneReady(operations: Int) -> Double {
     let full = Channel<Int>(capacity: 1), empty = Channel<Int>(capacity: 1)
     full <- 0
     return nanoseconds(per: operations) {

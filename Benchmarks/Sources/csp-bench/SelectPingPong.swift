@@ -1,8 +1,7 @@
 import CSP
 
 /// One round trip of a value over two unbuffered channels, each side receiving by a select of two.
-func selectPingPong() -> Double {
-    let roundTrips = 500_000
+func selectPingPong(roundTrips: Int) -> Double {
     let ping = Channel<Int>(), pong = Channel<Int>(), quit = Channel<Never>()
     go {
         var playing = true

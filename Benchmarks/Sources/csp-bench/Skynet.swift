@@ -1,8 +1,7 @@
 import CSP
 
-/// A tree of goroutines, ten children each, with a million leaves that send their number up: the whole time.
-func skynet() -> Double {
-    let leaves = 1_000_000
+/// A tree of goroutines, ten children each, with a power of ten of leaves that send their number up: the whole time.
+func skynet(leaves: Int) -> Double {
     var sum = 0
     let result = nanoseconds(per: 1) {
         let root = Channel<Int>()
@@ -14,7 +13,7 @@ func skynet() -> Double {
 }
 
 private func skynetNode(_ parent: SendChannel<Int>, _ number: Int, _ size: Int) {
-    if size == 1 {
+    if size <= 1 {
         parent <- number
         return
     }

@@ -1,10 +1,10 @@
 import CSP
 
-/// A hundred thousand goroutines that sleep 10 ms, from the first start to the last end: the whole time.
-func sleepers() -> Double {
+/// Goroutines that sleep 10 ms, from the first start to the last end: the whole time.
+func sleepers(goroutines: Int) -> Double {
     nanoseconds(per: 1) {
         let sleeping = WaitGroup()
-        for _ in 0..<100_000 {
+        for _ in 0..<goroutines {
             sleeping.go { Time.sleep(for: .milliseconds(10)) }
         }
         sleeping.wait()

@@ -1,8 +1,7 @@
 import CSP
 
 /// One goroutine started and its result received before the next one is started.
-func spawnJoin() -> Double {
-    let goroutines = 1_000_000
+func spawnJoin(goroutines: Int) -> Double {
     let results = Channel<Int>()
     var sum = 0
     let result = nanoseconds(per: goroutines) {

@@ -1,40 +1,42 @@
 /// A program that times itself.
 struct Workload: Sendable {
     let name: String
+    /// How many operations it does, unless the command line asks for another number; nil where it is one whole that cannot be cut.
+    var operations: Int?
     /// Runs on the plain main thread; all others run in a goroutine, as Go's main does.
     var onMainThread = false
-    /// Returns nanoseconds per operation, or for the whole where the workload is one operation.
-    let run: @Sendable () -> Double
+    /// Does that many operations; returns nanoseconds per operation, or for the whole where the workload is one operation.
+    let run: @Sendable (Int) -> Double
 }
 
-/// In the order of the table that compare prints. The names are those of the Go twin.
+/// In the order of the table that compare prints. The names and sizes are those of the Go twin.
 let workloads = [
-    Workload(name: "unbuffered-ping-pong") { unbufferedPingPong(roundTrips: 1_000_000) },
-    Workload(name: "buffered-same-goroutine", run: bufferedSameGoroutine),
-    Workload(name: "producer-consumer") { producerConsumer(items: 3_000_000) },
-    Workload(name: "four-by-four", run: fourByFour),
-    Workload(name: "fan-in", run: fanIn),
-    Workload(name: "spawn-wait-group", run: spawnWaitGroup),
-    Workload(name: "spawn-join", run: spawnJoin),
-    Workload(name: "yield-two", run: yieldTwo),
-    Workload(name: "yield-alone", run: yieldAlone),
-    Workload(name: "select-ping-pong", run: selectPingPong),
-    Workload(name: "select-one-ready", run: selectOneReady),
-    Workload(name: "select-both-ready", run: selectBothReady),
-    Workload(name: "select-default-one", run: selectDefaultOne),
-    Workload(name: "select-default-two", run: selectDefaultTwo),
-    Workload(name: "ring", run: ring),
-    Workload(name: "prime-sieve", run: primeSieve),
-    Workload(name: "skynet", run: skynet),
-    Workload(name: "wake-million", run: wakeMillion),
-    Workload(name: "spawn-million", run: spawnMillion),
-    Workload(name: "timer-stop", run: timerStop),
-    Workload(name: "sleepers", run: sleepers),
-    Workload(name: "cpu-bound", run: cpuBound),
-    Workload(name: "mixed", run: mixed),
+    Workload(name: "unbuffered-ping-pong", operations: 1_000_000, run: unbufferedPingPong),
+    Workload(name: "buffered-same-goroutine", operations: 5_000_000, run: bufferedSameGoroutine),
+    Workload(name: "producer-consumer", operations: 3_000_000, run: producerConsumer),
+    Workload(name: "four-by-four", operations: 2_000_000, run: fourByFour),
+    Workload(name: "fan-in", operations: 1_000_000, run: fanIn),
+    Workload(name: "spawn-wait-group", operations: 1_000_000, run: spawnWaitGroup),
+    Workload(name: "spawn-join", operations: 1_000_000, run: spawnJoin),
+    Workload(name: "yield-two", operations: 2_000_000, run: yieldTwo),
+    Workload(name: "yield-alone", operations: 2_000_000, run: yieldAlone),
+    Workload(name: "select-ping-pong", operations: 500_000, run: selectPingPong),
+    Workload(name: "select-one-ready", operations: 3_000_000, run: selectOneReady),
+    Workload(name: "select-both-ready", operations: 3_000_000, run: selectBothReady),
+    Workload(name: "select-default-one", operations: 20_000_000, run: selectDefaultOne),
+    Workload(name: "select-default-two", operations: 5_000_000, run: selectDefaultTwo),
+    Workload(name: "ring", operations: 1_000_000, run: ring),
+    Workload(name: "prime-sieve", operations: 2000, run: primeSieve),
+    Workload(name: "skynet", operations: 1_000_000, run: skynet),
+    Workload(name: "wake-million", operations: 1_000_000, run: wakeMillion),
+    Workload(name: "spawn-million", operations: 1_000_000, run: spawnMillion),
+    Workload(name: "timer-stop", operations: 1_000_000, run: timerStop),
+    Workload(name: "sleepers", operations: 100_000, run: sleepers),
+    Workload(name: "cpu-bound") { _ in cpuBound() },
+    Workload(name: "mixed") { _ in mixed() },
     // What a user tries first: no goroutine around it, so a thread has to wait and be woken.
-    Workload(name: "main-thread-consumer", onMainThread: true) { producerConsumer(items: 300_000) },
-    Workload(name: "main-thread-ping-pong", onMainThread: true) { unbufferedPingPong(roundTrips: 100_000) },
+    Workload(name: "main-thread-consumer", operations: 300_000, onMainThread: true, run: producerConsumer),
+    Workload(name: "main-thread-ping-pong", operations: 100_000, onMainThread: true, run: unbufferedPingPong),
 ]
 
 /// The time that `body` takes, divided by the number of operations in it.

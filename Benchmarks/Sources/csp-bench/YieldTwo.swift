@@ -1,8 +1,8 @@
 import CSP
 
 /// One yield, with another goroutine yielding as well.
-func yieldTwo() -> Double {
-    let yieldsEach = 1_000_000
+func yieldTwo(yields: Int) -> Double {
+    let yieldsEach = yields / 2
     return nanoseconds(per: 2 * yieldsEach) {
         let both = WaitGroup()
         for _ in 0..<2 {

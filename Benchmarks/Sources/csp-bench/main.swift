@@ -4,21 +4,30 @@ import CSP
 import Foundation
 
 func usage() -> Never {
-    FileHandle.standardError.write(Data("usage: csp-bench NAME [--procs N] | csp-bench --list\n".utf8))
+    FileHandle.standardError.write(
+        Data("usage: csp-bench NAME [--procs N] [--operations N] | csp-bench --list\n".utf8))
     exit(2)
 }
 
-let arguments = Array(CommandLine.arguments.dropFirst())
+var arguments = Array(CommandLine.arguments.dropFirst())
 if arguments == ["--list"] {
     for workload in workloads { print(workload.name) }
     exit(0)
 }
-if arguments.count == 3, arguments[1] == "--procs", let processors = Int(arguments[2]), processors > 0 {
-    Scheduler.maxProcs = processors
-} else if arguments.count != 1 {
-    usage()
-}
 guard let workload = workloads.first(where: { $0.name == arguments.first }) else { usage() }
+var operations = workload.operations
+arguments.removeFirst()
+while arguments.count >= 2, let number = Int(arguments[1]), number > 0 {
+    switch arguments[0] {
+    case "--procs": Scheduler.maxProcs = number
+    case "--operations" where operations != nil: operations = number
+    default: usage()
+    }
+    arguments.removeFirst(2)
+}
+guard arguments.isEmpty else { usage() }
 
-let nanoseconds = workload.onMainThread ? workload.run() : Goroutine.run { [workload] in workload.run() }
+let count = operations ?? 1
+let nanoseconds =
+    workload.onMainThread ? workload.run(count) : Goroutine.run { [workload, count] in workload.run(count) }
 print(workload.name, (nanoseconds * 100).rounded() / 100)
