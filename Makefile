@@ -53,6 +53,11 @@ fatal: ## Runs the programs that must die, and checks what they say.
 checks: ## Runs all tests with the runtime's invariants asserted (trait InternalChecks).
 	swift test --traits InternalChecks --scratch-path .build-checks -Xswiftc -warnings-as-errors -Xcc -Werror
 
+.PHONY: fallbacks
+fallbacks: ## Runs the tests in release as on kernels without membarrier and guard pages that need no mapping.
+	CSP_MEMBARRIER=off CSP_STACK_GUARD=mprotect swift test -c release --scratch-path .build-release \
+	    -Xswiftc -warnings-as-errors -Xcc -Werror --filter 'CSPTests|CSPStressTests'
+
 .PHONY: examples
 examples: ## Builds and tests the Examples package.
 	swift test --package-path Examples

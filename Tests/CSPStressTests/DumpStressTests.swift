@@ -6,7 +6,7 @@ import Testing
 extension StressTests {
     /// Dumps from goroutines and threads, while goroutines start, park, compute, block and end.
     @Test func dumpsWhileGoroutinesComeAndGo() {
-        stress(rounds: 2, stressedRounds: 60) { random in
+        stress(rounds: 2, stressedRounds: 10) { random in
             let stop = SharedAtomic(0), workers = WaitGroup()
             for seed in 0..<6 {
                 var own = SeededGenerator(seed: random.next() &+ UInt64(seed))

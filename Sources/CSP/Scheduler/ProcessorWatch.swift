@@ -70,6 +70,8 @@ struct ProcessorWatch {
     ) -> Bool {
         guard let worker = processor.cell.worker else { return false }
         let thread = worker.cell.threadID.load(ordering: .relaxed)
+        // Not running yet.
+        guard thread > 0 else { return false }
         sight.cpuTime = csp_thread_cpu_time(thread)
         // A thread that ran less than an eighth of the time is not computing; it may only be waiting for a CPU, though, and the kernel knows.
         let seemsBlocked =
