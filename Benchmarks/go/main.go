@@ -39,6 +39,11 @@ var workloads = []workload{
 	{"sleepers", sleepers},
 	{"cpu-bound", cpuBound},
 	{"mixed", mixed},
+	{"mutex-uncontended", mutexUncontended},
+	{"mutex-contended", mutexContended},
+	{"once", onceDone},
+	{"rwmutex-read", rwMutexRead},
+	{"semaphore", semaphoreFour},
 	// Go's main is a goroutine already; here csp-bench stays on its plain main thread.
 	{"main-thread-consumer", func() float64 { return producerConsumer(300_000) }},
 	{"main-thread-ping-pong", func() float64 { return unbufferedPingPong(100_000) }},

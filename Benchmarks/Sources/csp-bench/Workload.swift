@@ -34,6 +34,11 @@ let workloads = [
     Workload(name: "sleepers", operations: 100_000, run: sleepers),
     Workload(name: "cpu-bound") { _ in cpuBound() },
     Workload(name: "mixed") { _ in mixed() },
+    Workload(name: "mutex-uncontended") { _ in mutexUncontended() },
+    Workload(name: "mutex-contended") { _ in mutexContended() },
+    Workload(name: "once") { _ in onceDone() },
+    Workload(name: "rwmutex-read") { _ in rwMutexRead() },
+    Workload(name: "semaphore") { _ in semaphoreFour() },
     // What a user tries first: no goroutine around it, so a thread has to wait and be woken.
     Workload(name: "main-thread-consumer", operations: 300_000, onMainThread: true, run: producerConsumer),
     Workload(name: "main-thread-ping-pong", operations: 100_000, onMainThread: true, run: unbufferedPingPong),

@@ -234,8 +234,9 @@ typedef struct {
     /// The futex of a plain thread that waits, and how long it spins first.
     uint32_t state;
     uint32_t linger;
-    /// The worker that this thread is, or NULL.
+    /// The worker that this thread is, or NULL, and its number: from 1 in the order of their starts, 0 for any other thread.
     void *worker;
+    uint64_t worker_number;
     /// Where the thread's fallback task-locals are, once asked for.
     uint64_t *task_locals;
 } csp_thread_record;

@@ -27,9 +27,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
         guard capacity >= 0, !overflow else { fatal("panic: makechan: size out of range") }
         unsafe storage = ChannelCore(capacity: capacity)
         guard core.core.capacity == capacity, unsafe roomAddress == UnsafeMutableRawPointer(core.pointer + 1) else {
-            fatal(
-                "fatal error: this Swift runtime lays out objects in a way unknown to swift-csp; please report its version"
-            )
+            fatalUnknownLayout()
         }
         if capacity == 0 { return }
         if unsafe size <= MemoryLayout.size(ofValue: room),

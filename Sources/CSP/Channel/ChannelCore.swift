@@ -148,23 +148,14 @@ struct ChannelRef: Equatable, @unchecked Sendable {
             fatal("panic: close of closed channel")
         }
         core.isClosed = true
-        var first: UnsafeMutablePointer<Waiter>?
-        var last: UnsafeMutablePointer<Waiter>?
-        func collect(_ waiter: UnsafeMutablePointer<Waiter>) {
+        var woken = ReadyChain()
+        // SAFETY: under the lock.
+        while let waiter = unsafe core.receivers.takeFirst() ?? core.senders.takeFirst() {
             unsafe waiter.pointee.succeeded = false
-            unsafe waiter.pointee.next = nil
-            if let end = unsafe last { unsafe end.pointee.next = unsafe waiter } else { unsafe first = unsafe waiter }
-            unsafe last = unsafe waiter
+            unsafe woken.append(waiter)
         }
-        while let waiter = unsafe core.receivers.takeFirst() { unsafe collect(waiter) }
-        while let waiter = unsafe core.senders.takeFirst() { unsafe collect(waiter) }
         unlock()
-        while let waiter = unsafe first {
-            // Read first: a woken waiter's memory is its owner's again.
-            unsafe first = unsafe waiter.pointee.next
-            let party = unsafe waiter.pointee.party
-            party.ready()
-        }
+        woken.ready()
     }
 }
 

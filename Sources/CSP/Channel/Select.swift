@@ -117,12 +117,13 @@ public struct _SelectEntry {
     // SAFETY: (whole type) the slots stay in their places for as long as the entries that point to them.
     @usableFromInline
     @frozen
-    enum Kind { case receive, send, after, byDefault, never }
+    enum Kind { case receive, send, after, byDefault, never, mutex, semaphore, condition }
 
     @usableFromInline var kind: Kind
     @usableFromInline var channel: ChannelRef?
+    /// Or the core of a mutex, a semaphore or a condition.
     @usableFromInline var slot: UnsafeMutableRawPointer?
-    /// For `.after`.
+    /// For `.after`; for `.semaphore`, how much of it.
     @usableFromInline var nanoseconds: Int64 = 0
 
     @inlinable @inline(__always)
@@ -166,16 +167,51 @@ public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) t
         _ = consume keepers
         return try bodies.finish(index, &slots)
     }
-    index = _chooseSlow(plan, &slots)
+    index = _chooseSlow(plan, &slots, isPrioritized: false)
+    _ = consume keepers
+    return try bodies.finish(index, &slots)
+}
+
+/// The same, but of several cases that can go on it takes the first one, in the order in which they stand. That one was ready at a moment when
+/// none above it was.
+///
+/// ```swift
+/// select(prioritized: true) {
+///     Receive(quit) { _ in isOver = true }
+///     Receive(work) { handle($0!) }
+/// }
+/// ```
+/// An `After` is ready when its time is up while the select waits: put first, it does not hold back the others.
+/// - Parameter prioritized: Whether the order counts.
+@available(*, noasync)
+@discardableResult
+@_transparent
+public func select<C: SelectCase & ~Copyable>(
+    prioritized: Bool, @SelectBuilder _ cases: () -> C
+) throws(C.Failure) -> C.Output {
+    let parts = cases()._takeApart()
+    let plan = parts.plan
+    let bodies = parts.bodies
+    var slots = parts.slots
+    let keepers = parts.keepers
+    if _mustDefault(plan) {
+        _ = consume keepers
+        return try bodies.finish(C._Plan.defaultIndex, &slots)
+    }
+    // The first case needs no look at others; whether another one comes first only all the locks tell.
+    var index = !prioritized || plan.firstLook.ready & 1 != 0 ? _chooseAtOnce(plan, &slots, prioritized) : -1
+    if index < 0 { index = _chooseSlow(plan, &slots, isPrioritized: prioritized) }
     _ = consume keepers
     return try bodies.finish(index, &slots)
 }
 
 /// Completes one of the cases that were ready at first sight, and returns its place; -1 when there was none, or it was gone.
 @inlinable @inline(__always)
-public func _chooseAtOnce<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
+public func _chooseAtOnce<Plan: _SelectPlan>(
+    _ plan: Plan, _ slots: inout Plan.Slots, _ isPrioritized: Bool = false
+) -> Int {
     if plan.firstLook.ready == 0 { return -1 }
-    let place = _randomBit(of: plan.firstLook.ready)
+    let place = isPrioritized ? 0 : _randomBit(of: plan.firstLook.ready)
     return plan.attempt(place, locked: false, &slots) ? place : -1
 }
 
@@ -191,13 +227,15 @@ public func _mustDefault<Plan: _SelectPlan>(_ plan: Plan) -> Bool {
 
 /// Locks everything, and waits if it must.
 @inlinable @inline(never)
-public func _chooseSlow<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
+public func _chooseSlow<Plan: _SelectPlan>(
+    _ plan: Plan, _ slots: inout Plan.Slots, isPrioritized: Bool
+) -> Int {
     if Plan.count > 64 { _fatalTooManyCases() }
     // SAFETY: the slots stay where they are until the select is over.
     return unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: Plan.count) { entries in
         unsafe plan.describe(&slots, into: entries.baseAddress!)
         while true {
-            let outcome = unsafe _selectBlocking(entries)
+            let outcome = unsafe _selectBlocking(entries, isPrioritized: isPrioritized)
             if outcome.isDone || plan.attempt(outcome.place, locked: true, &slots) { return outcome.place }
         }
     }
@@ -279,14 +317,15 @@ where Bodies.Failure == Never, Bodies.Slots == Plan.Slots {
 }
 
 /// As many cases as the array holds (Go's `reflect.Select`); otherwise as the other `select`. An empty array waits for ever.
+/// - Parameter prioritized: Whether, of several cases that can go on, the first one in the array is taken.
 @available(*, noasync)
 @discardableResult
-public func select<Output>(_ cases: [AnySelectCase<Output>]) -> Output {
+public func select<Output>(prioritized: Bool = false, _ cases: [AnySelectCase<Output>]) -> Output {
     // SAFETY: the array keeps the boxes until the select is over.
     let index = unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: cases.count) { entries in
         for index in cases.indices { unsafe cases[index].box.describe(into: entries.baseAddress! + index) }
         while true {
-            let outcome = unsafe _selectBlocking(entries)
+            let outcome = unsafe _selectBlocking(entries, isPrioritized: prioritized)
             if outcome.isDone || cases[outcome.place].box.attempt() { return outcome.place }
         }
     }

@@ -3,7 +3,7 @@ import Synchronization
 
 // Select once no case was ready at first sight: all locks at once, then choose, fall back to the default, or wait.
 //
-// Locks: the heap of this processor's timers first, if a case is `After`; then each channel once, by address.
+// Locks: the heap of this processor's timers first, if a case is `After`; then each channel once, by address; then each other wait point.
 // While they are held nothing can become ready, no timer fires, and the waiters are queued on all channels; so whoever later completes
 // one of them finds a Selection that is complete, and the first to claim it wins.
 
@@ -14,12 +14,14 @@ struct SelectLocks {
     /// Distinct, by address.
     private let channels: UnsafeMutableBufferPointer<ChannelRef>
     private let heap: LockWord?
+    /// Distinct, by address.
+    private let points: UnsafeMutableBufferPointer<WaitPoint>
 
     // SAFETY: (whole type) the array is the selecting stack's. The goroutine can run again, and its stack be gone, as soon as the last lock is free:
     // until then it cannot withdraw its other waiters.
     init(
         _ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ room: UnsafeMutableBufferPointer<ChannelRef>,
-        heap: LockWord?
+        heap: LockWord?, points: UnsafeMutableBufferPointer<WaitPoint>
     ) {
         var count = 0
         for index in entries.indices {
@@ -36,17 +38,21 @@ struct SelectLocks {
         }
         unsafe channels = unsafe UnsafeMutableBufferPointer(rebasing: all[..<distinct])
         self.heap = heap
+        unsafe self.points = unsafe points
     }
 
     func lockAll() {
         heap?.lock()
         for index in unsafe channels.indices { unsafe channels[index].lock() }
+        for index in unsafe points.indices { unsafe points[index].lock.lock() }
     }
 
     /// Reads nothing of its memory after the last lock is released.
-    func unlockAll(except kept: ChannelRef? = nil) {
+    func unlockAll(except kept: ChannelRef? = nil, and keptPoint: LockWord? = nil) {
         let heap = heap
         let channels = unsafe channels
+        let points = unsafe points
+        for index in 0..<points.count where unsafe points[index].lock != keptPoint { unsafe points[index].unlock() }
         // The heap last: it is in this struct, and a timer may complete the select only then.
         for index in 0..<channels.count where unsafe channels[index] != kept { unsafe channels[index].unlock() }
         heap?.unlock()
@@ -63,11 +69,14 @@ struct SelectOutcome {
     @usableFromInline let isDone: Bool
 }
 
-/// Waits until one of the cases is completed or ready.
+/// Waits until one of the cases is completed or ready; `isPrioritized`: of several that are ready, the first.
 @usableFromInline @inline(never)
-func _selectBlocking(_ entries: UnsafeMutableBufferPointer<_SelectEntry>) -> SelectOutcome {
+func _selectBlocking(
+    _ entries: UnsafeMutableBufferPointer<_SelectEntry>, isPrioritized: Bool
+) -> SelectOutcome {
     var after: Int?
     var byDefault: Int?
+    var pointCount = 0
     // SAFETY: (whole function) the entries and the waiters are this stack's, and stay until the select is over.
     for index in entries.indices {
         switch unsafe entries[index].kind {
@@ -76,16 +85,34 @@ func _selectBlocking(_ entries: UnsafeMutableBufferPointer<_SelectEntry>) -> Sel
             if let other = after, unsafe entries[other].nanoseconds <= entries[index].nanoseconds { continue }
             after = index
         case .byDefault: byDefault = byDefault ?? index
+        case .mutex, .semaphore, .condition: pointCount += 1
         case .receive, .send, .never: break
         }
     }
+    if pointCount == 0 {
+        return unsafe _selectBlocking(
+            entries, after, byDefault, points: UnsafeMutableBufferPointer(start: nil, count: 0), isPrioritized)
+    }
+    return unsafe withUnsafeTemporaryAllocation(of: WaitPoint.self, capacity: pointCount) { points in
+        let distinct = unsafe WaitPoint.collect(entries, into: points)
+        return unsafe _selectBlocking(entries, after, byDefault, points: distinct, isPrioritized)
+    }
+}
+
+@inline(__always)
+private func _selectBlocking(
+    _ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ after: Int?, _ byDefault: Int?,
+    points: UnsafeMutableBufferPointer<WaitPoint>, _ isPrioritized: Bool
+) -> SelectOutcome {
     let processor = ProcessorRef.forTimers()
     // SAFETY: the entries and what they point to stay on the selecting stack until the select returns.
     return unsafe withUnsafeTemporaryAllocation(of: ChannelRef.self, capacity: entries.count) { room in
-        let locks = unsafe SelectLocks(entries, room, heap: after == nil ? nil : processor.cell.timers.lock.handle)
+        let locks = unsafe SelectLocks(
+            entries, room, heap: after == nil ? nil : processor.cell.timers.lock.handle, points: points)
         locks.lockAll()
-        if let chosen = unsafe chooseReady(entries) {
-            unsafe locks.unlockAll(except: entries[chosen].channel)
+        for index in points.indices { unsafe points[index].freeze() }
+        if let chosen = unsafe chooseReady(entries, isPrioritized) {
+            unsafe locks.unlockAll(except: entries[chosen].channel, and: entries[chosen].point?.lock)
             return SelectOutcome(place: chosen, isDone: false)
         }
         if let byDefault {
@@ -97,14 +124,18 @@ func _selectBlocking(_ entries: UnsafeMutableBufferPointer<_SelectEntry>) -> Sel
     }
 }
 
-/// One of the ready cases, uniformly; all locks are held.
-private func chooseReady(_ entries: UnsafeMutableBufferPointer<_SelectEntry>) -> Int? {
+/// One of the ready cases, uniformly, or the first; all locks are held.
+private func chooseReady(_ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ isPrioritized: Bool) -> Int? {
     var chosen: Int?
     var ready = 0
-    // SAFETY: the channels are locked.
+    // SAFETY: the channels and the other wait points are locked.
     for index in entries.indices {
-        guard let channel = unsafe entries[index].channel else { continue }
-        guard unsafe entries[index].kind == .receive ? channel.canReceive : channel.canSend else { continue }
+        if let channel = unsafe entries[index].channel {
+            guard unsafe entries[index].kind == .receive ? channel.canReceive : channel.canSend else { continue }
+        } else {
+            guard let point = unsafe entries[index].point, point.isReady else { continue }
+        }
+        if isPrioritized { return index }
         ready += 1
         // The k-th replaces the choice with probability 1/k: each is as likely in the end.
         if ready == 1 || randomNumber(below: ready) == 0 { chosen = index }
@@ -186,18 +217,24 @@ private struct SelectWait {
             unsafe waiter.pointee.selection = unsafe selection
             unsafe waiter.pointee.caseIndex = Int32(truncatingIfNeeded: index)
             unsafe waiter.pointee.slot = entries[index].slot
-            guard let channel = unsafe entries[index].channel else { continue }
-            unsafe channel.enqueue(waiter, entries[index].kind == .send ? .send : .receive)
+            if let channel = unsafe entries[index].channel {
+                unsafe channel.enqueue(waiter, entries[index].kind == .send ? .send : .receive)
+            } else if let point = unsafe entries[index].point {
+                unsafe point.append(waiter)
+            }
         }
     }
 
     /// Whoever dropped a waiter of ours did so under its channel's lock: with that lock we know that it is done with it.
     private func withdraw(_ waiters: UnsafeMutableBufferPointer<Waiter>, except winner: Int) {
         for index in unsafe entries.indices where index != winner {
-            guard let channel = unsafe entries[index].channel else { continue }
+            let waiter = unsafe waiters.baseAddress! + index
+            guard let channel = unsafe entries[index].channel else {
+                unsafe entries[index].point?.withdraw(waiter)
+                continue
+            }
             channel.lock()
             // SAFETY: under the lock.
-            let waiter = unsafe waiters.baseAddress! + index
             if unsafe waiter.pointee.isQueued {
                 if unsafe entries[index].kind == .send {
                     unsafe channel.core.senders.remove(waiter)

@@ -2,6 +2,7 @@
 @usableFromInline
 enum WaitReason: UInt8 {
     case none, channelSend, channelReceive, select, selectNoCases, sleep, waitGroup, run, yield
+    case mutex, readLock, writeLock, condition, semaphore
 
     var description: String {
         switch self {
@@ -14,6 +15,11 @@ enum WaitReason: UInt8 {
         case .waitGroup: "sync.WaitGroup.Wait"
         case .run: "goroutine run"
         case .yield: "runnable"
+        case .mutex: "sync.Mutex.Lock"
+        case .readLock: "sync.RWMutex.RLock"
+        case .writeLock: "sync.RWMutex.Lock"
+        case .condition: "sync.Cond.Wait"
+        case .semaphore: "semacquire"
         }
     }
 }

@@ -38,6 +38,7 @@ struct SchedulerCell: ~Copyable {
 
     /// One dump at a time.
     let dumpLock = OwnedLock()
+    let workerCount = Atomic<UInt64>(0)
     let nextID = Atomic<UInt64>(1)
     /// Goroutines started by threads outside.
     let startedOutside = Atomic<Int>(0)

@@ -88,6 +88,8 @@ struct WorkerRef: Equatable {
         csp_set_coarse_now(csp_now())
         cell.threadID.store(csp_thread_id(), ordering: .releasing)
         unsafe csp_current_thread_record().pointee.worker = UnsafeMutableRawPointer(pointer)
+        unsafe csp_current_thread_record().pointee.worker_number =
+            SchedulerCore.running.cell.workerCount.wrappingAdd(1, ordering: .relaxed).newValue
         cell.stateWords.locate()
         unsafe csp_save_controls(context)
         while let goroutine = cell.isLocked ? waitForLocked() : findGoroutine() {

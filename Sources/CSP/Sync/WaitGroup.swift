@@ -78,7 +78,7 @@ public final class WaitGroup: Sendable {
     @inline(never)
     private func releaseWaiters() {
         lock.lock()
-        var released = WaitList()
+        var released = ReadyChain()
         var count: Int64 = 0
         // SAFETY: under the lock; a released waiter stays parked until it is made ready.
         while let waiter = unsafe waiters.pointee.takeFirst() {
@@ -87,9 +87,6 @@ public final class WaitGroup: Sendable {
         }
         state.wrappingSubtract(count, ordering: .acquiringAndReleasing)
         lock.unlock()
-        while let waiter = unsafe released.takeFirst() {
-            let party = unsafe waiter.pointee.party
-            party.ready()
-        }
+        released.ready()
     }
 }

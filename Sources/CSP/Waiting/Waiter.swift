@@ -12,7 +12,8 @@ struct Waiter: ~Copyable {
     @usableFromInline var previous: UnsafeMutablePointer<Waiter>?
 
     // Written by the owner before it queues.
-    /// Where the value is (a sender: some) or goes (a receiver: nil, initialised): an `Element?`.
+    /// Where the value is (a sender: some) or goes (a receiver: nil, initialised): an `Element?`. Who waits for something else than a channel
+    /// keeps a number here: see `since` and `demand`.
     @usableFromInline var slot: UnsafeMutableRawPointer?
     /// The select it is a case of, or nil.
     @usableFromInline var selection: UnsafeMutablePointer<Selection>?
@@ -22,7 +23,7 @@ struct Waiter: ~Copyable {
     @usableFromInline var isQueued = false
 
     // Written by whoever completes the operation, before it makes the party ready.
-    /// False when the channel was closed instead.
+    /// False when the channel was closed instead, or when a mutex is free for whoever is first and not handed over.
     @usableFromInline var succeeded = false
 
     // Written by the owner before it queues.
@@ -46,6 +47,21 @@ struct Waiter: ~Copyable {
     }
 }
 
+extension Waiter {
+    // SAFETY: (whole type) the number is never used as an address.
+    /// For a mutex: since when it has waited, in nanoseconds.
+    var since: Int64 {
+        get { Int64(Int(bitPattern: unsafe slot)) }
+        set { unsafe slot = UnsafeMutableRawPointer(bitPattern: Int(newValue)) }
+    }
+
+    /// For a semaphore: how much it wants.
+    var demand: Int {
+        get { Int(bitPattern: unsafe slot) }
+        set { unsafe slot = UnsafeMutableRawPointer(bitPattern: newValue) }
+    }
+}
+
 /// Who waits. Swift tasks become a third kind.
 @usableFromInline
 enum Party {
@@ -59,6 +75,9 @@ enum Party {
         thread.arm()
         return .thread(thread)
     }
+
+    /// Before it queues again.
+    func rearm() { if case .thread(let thread) = self { thread.arm() } }
 
     /// Returns after `ready`. What `afterwards` names is released once others may see the waiters.
     @inline(__always)
@@ -104,7 +123,7 @@ struct Selection: ~Copyable {
     }
 }
 
-/// A first-in first-out list of waiters, linked through themselves. Guarded by its channel's lock.
+/// A first-in first-out list of waiters, linked through themselves. Guarded by its owner's lock.
 @usableFromInline
 @safe
 struct WaitList: ~Copyable {
@@ -122,6 +141,15 @@ struct WaitList: ~Copyable {
         unsafe waiter.pointee.isQueued = true
         if let last = unsafe last { unsafe last.pointee.next = unsafe waiter } else { unsafe first = unsafe waiter }
         unsafe last = unsafe waiter
+    }
+
+    mutating func prepend(_ waiter: UnsafeMutablePointer<Waiter>) {
+        guard let old = unsafe first else { return unsafe append(waiter) }
+        unsafe waiter.pointee.next = unsafe old
+        unsafe waiter.pointee.previous = nil
+        unsafe waiter.pointee.isQueued = true
+        unsafe old.pointee.previous = unsafe waiter
+        unsafe first = unsafe waiter
     }
 
     @inlinable
@@ -157,5 +185,31 @@ struct WaitList: ~Copyable {
             if unsafe selection.pointee.claim(waiter.pointee.caseIndex) { return unsafe waiter }
         }
         return nil
+    }
+}
+
+/// Waiters that were taken off their lists under a lock and are made ready once it is released. Linked through themselves: each stays
+/// parked until then.
+@safe
+struct ReadyChain: ~Copyable {
+    // SAFETY: (whole type) whoever takes a waiter off its list owns it until it makes it ready.
+    private var first: UnsafeMutablePointer<Waiter>?
+    private var last: UnsafeMutablePointer<Waiter>?
+
+    mutating func append(_ waiter: UnsafeMutablePointer<Waiter>) {
+        unsafe waiter.pointee.next = nil
+        if let last = unsafe last { unsafe last.pointee.next = unsafe waiter } else { unsafe first = unsafe waiter }
+        unsafe last = unsafe waiter
+    }
+
+    /// In order. Without the lock.
+    consuming func ready() {
+        var first = unsafe first
+        while let waiter = unsafe first {
+            // Read first: a woken waiter's memory is its owner's again.
+            unsafe first = unsafe waiter.pointee.next
+            let party = unsafe waiter.pointee.party
+            party.ready()
+        }
     }
 }

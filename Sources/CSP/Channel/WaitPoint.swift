@@ -1,0 +1,110 @@
+import CCSP
+
+/// What a select can wait for besides channels: each has a lock and a queue of its own, and whoever lets go of it claims the select.
+@safe
+enum WaitPoint {
+    // SAFETY: (whole type) the selecting caller keeps what it waits for; waiters stay on the selecting stack until they are off the list.
+    case mutex(MutexRef)
+    case semaphore(SemaphoreRef, Int)
+    /// Never ready, only signalled.
+    case condition(ConditionRef)
+
+    /// Distinct ones, by address.
+    static func collect(
+        _ entries: UnsafeMutableBufferPointer<_SelectEntry>, into room: UnsafeMutableBufferPointer<WaitPoint>
+    ) -> UnsafeMutableBufferPointer<WaitPoint> {
+        var count = 0
+        for index in entries.indices {
+            guard let point = unsafe entries[index].point else { continue }
+            unsafe room.initializeElement(at: count, to: point)
+            count += 1
+        }
+        var all = unsafe UnsafeMutableBufferPointer(rebasing: room[..<count])
+        unsafe all.sort { unsafe UInt(bitPattern: $0.lock.word) < UInt(bitPattern: $1.lock.word) }
+        var distinct = 0
+        for index in 0..<count where unsafe index == 0 || all[index].lock != all[distinct - 1].lock {
+            unsafe all[distinct] = unsafe all[index]
+            distinct += 1
+        }
+        return unsafe UnsafeMutableBufferPointer(rebasing: all[..<distinct])
+    }
+
+    var lock: LockWord {
+        switch self {
+        case .mutex(let mutex): mutex.queueLock
+        case .semaphore(let semaphore, _): semaphore.lock
+        case .condition(let condition): condition.lock
+        }
+    }
+
+    func unlock() {
+        switch self {
+        case .mutex(let mutex):
+            mutex.settle()
+            mutex.queueLock.unlock()
+        case .semaphore(let semaphore, _): semaphore.unlock()
+        case .condition(let condition): condition.lock.unlock()
+        }
+    }
+
+    // All of the following with the lock held.
+
+    /// From now until the lock is released it can only become taken, not free: what is seen taken one after the other has then been
+    /// taken all at once.
+    func freeze() { if case .mutex(let mutex) = self { mutex.announce() } }
+
+    /// After `freeze`. A mutex may still be taken by somebody else.
+    var isReady: Bool {
+        switch self {
+        case .mutex(let mutex): mutex.core.word.load(ordering: .acquiring) == 0
+        case .semaphore(let semaphore, let count): semaphore.core.waiters.isEmpty && semaphore.core.free >= count
+        case .condition: false
+        }
+    }
+
+    func append(_ waiter: UnsafeMutablePointer<Waiter>) {
+        switch self {
+        case .mutex(let mutex):
+            unsafe waiter.pointee.since = csp_now()
+            unsafe mutex.core.waiters.append(waiter)
+        case .semaphore(let semaphore, let count):
+            // As in `acquireSlow`: more than there will ever be is in nobody's way.
+            if count > semaphore.core.capacity { return }
+            unsafe waiter.pointee.demand = count
+            unsafe semaphore.core.waiters.append(waiter)
+        case .condition(let condition):
+            unsafe condition.core.waiters.append(waiter)
+            condition.core.mutex.unlock()
+        }
+    }
+
+    /// Without the lock. Whoever dropped the waiter did so under the lock: with that we know that it is done with it.
+    func withdraw(_ waiter: UnsafeMutablePointer<Waiter>) {
+        lock.lock()
+        switch self {
+        case .mutex(let mutex):
+            if unsafe waiter.pointee.isQueued { unsafe mutex.core.waiters.remove(waiter) }
+            unlock()
+        case .semaphore(let semaphore, _):
+            // Others may have waited behind it, for less.
+            if unsafe waiter.pointee.isQueued { unsafe semaphore.core.waiters.remove(waiter) }
+            semaphore.serve()
+        case .condition(let condition):
+            if unsafe waiter.pointee.isQueued { unsafe condition.core.waiters.remove(waiter) }
+            unlock()
+        }
+    }
+}
+
+extension _SelectEntry {
+    // SAFETY: (whole type) by its kind, an entry's slot is the core of a mutex, a semaphore or a condition.
+    var point: WaitPoint? {
+        switch kind {
+        case .mutex: unsafe .mutex(MutexRef(slot!.assumingMemoryBound(to: MutexCore.self)))
+        case .semaphore:
+            unsafe .semaphore(SemaphoreRef(slot!.assumingMemoryBound(to: SemaphoreCore.self)), Int(nanoseconds))
+        case .condition: unsafe .condition(ConditionRef(slot!.assumingMemoryBound(to: ConditionCore.self)))
+        case .receive, .send, .after, .byDefault, .never: nil
+        }
+    }
+}

@@ -1,0 +1,316 @@
+import CCSP
+import Synchronization
+
+/// What a reader-writer mutex is, without its value.
+///
+/// Writers exclude each other by a mutex. Whoever has that sets `writerBit` in `state`, which holds back new readers, and waits until
+/// those inside have left.
+///
+/// Readers count themselves in `state`. Where that is contended they count themselves in a slot of their thread's instead, and share no
+/// cache line: `bias` then points to the slots. A reader may leave on another thread than it came on; only the sum counts. (After Dice and Kogan, "BRAVO: Biased Locking for Reader-Writer Locks", 2019.) A reader of
+/// this kind and a writer meet in a Dekker handshake with the cost on the writer's side:
+/// - A reader adds to its slot (A), then loads `bias` (B), and is in if it is still set. It leaves by subtracting (D), then loads `bias` (F), and
+///   looks for a waiting writer if it is not set.
+/// - A writer clears `bias` (C), runs membarrier, sums up the slots (S), and waits unless they come to 0.
+/// If B missed C then B came before the barrier's point in the reader's instruction stream, and so did A: S sees it. If F missed C, S sees D.
+/// A reader that had to go back is seen by S for a moment, too; it then looks for the writer as one that leaves does. The sum is never too
+/// low: who is inside has added before the barrier's point.
+/// A membarrier costs microseconds: readers set `bias` again a millisecond after it was cleared, at the earliest. Only a reader who is inside by
+/// `state` sets it, under the lock, and not beside a writer; so no writer can come to believe that there were no slots to look at.
+///
+/// While the lock is held:
+/// - a reader is queued ⇒ writerBit and queuedBit are set
+/// - `drainer` is set ⇒ writerBit is set, bias is not, and somebody is inside
+/// - a reader is inside by its slot ⇒ bias is set, or a writer waits for that reader
+@usableFromInline
+@safe
+struct RWMutexCore: ~Copyable {
+    // SAFETY: (whole type) waiters stay in their places until they are off the list; the slots live as long as the mutex.
+    // Must be first.
+    let writers = MutexCore()
+    /// The readers inside, but for those in slots, and the two bits.
+    let state = Atomic<UInt32>(0)
+    let lockWord = Atomic<UInt32>(0)
+    let bias = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
+    // Guarded by the lock.
+    var readers = WaitList()
+    /// The writer that waits for readers to leave.
+    var drainer: UnsafeMutablePointer<Waiter>?
+    /// Until when there is no bias.
+    var unbiasedUntil: Int64 = 0
+    /// Once there was contention, for good.
+    var slots: UnsafeMutableRawPointer?
+
+    @usableFromInline init() {}
+
+    deinit { unsafe slots?.deallocate() }
+}
+
+/// How a reader came in, and must leave.
+@usableFromInline
+enum ReadTicket { case counted, inSlot }
+
+/// A reader-writer mutex's core by reference. Whoever locks or unlocks keeps it alive.
+@usableFromInline
+@safe
+@frozen
+struct RWMutexRef: @unchecked Sendable {
+    // SAFETY: (whole type) the mutex is alive while one of its operations runs or one of its waiters is parked.
+    @usableFromInline let pointer: UnsafeMutablePointer<RWMutexCore>
+
+    @inlinable @inline(__always)
+    init(_ pointer: UnsafeMutablePointer<RWMutexCore>) { unsafe self.pointer = unsafe pointer }
+
+    private var core: RWMutexCore {
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
+        @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
+    }
+
+    private var writers: MutexRef {
+        unsafe MutexRef(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: MutexCore.self))
+    }
+
+    private var lock: LockWord {
+        unsafe withUnsafePointer(to: pointer.pointee.lockWord) { unsafe LockWord(UnsafeMutablePointer(mutating: $0)) }
+    }
+
+    // The bits of `state`.
+    /// A writer is inside, or waits for readers to leave.
+    private static var writerBit: UInt32 { 1 << 31 }
+    /// Readers are queued.
+    private static var queuedBit: UInt32 { 1 << 30 }
+    private static var countMask: UInt32 { queuedBit - 1 }
+
+    private static var longestUnbiased: Int64 { 1_000_000 }
+
+    // MARK: Read
+
+    @usableFromInline @inline(never)
+    func readLock() -> ReadTicket {
+        if let ticket = readLockByBias() ?? readLockByState() { return ticket }
+        return readLockSlow()
+    }
+
+    /// Nil beside a writer.
+    @usableFromInline @inline(never)
+    func tryReadLock() -> ReadTicket? { readLockByBias() ?? readLockByState() }
+
+    @inline(__always)
+    private func readLockByBias() -> ReadTicket? {
+        guard let slots = unsafe core.bias.load(ordering: .acquiring) else { return nil }
+        unsafe ReaderSlots.add(1, in: slots)
+        csp_compiler_barrier()
+        if unsafe core.bias.load(ordering: .acquiring) != nil { return .inSlot }
+        leave(unsafe slots)
+        return nil
+    }
+
+    @inline(__always)
+    private func readLockByState() -> ReadTicket? {
+        var now = core.state.load(ordering: .relaxed)
+        var isContended = false
+        while now & Self.writerBit == 0 {
+            let (exchanged, original) = core.state.compareExchange(
+                expected: now, desired: now + 1, ordering: .acquiring)
+            if exchanged {
+                if isContended { considerBias() }
+                return .counted
+            }
+            isContended = true
+            now = original
+        }
+        return nil
+    }
+
+    @inline(never)
+    private func readLockSlow() -> ReadTicket {
+        lock.lock()
+        var now = core.state.load(ordering: .relaxed)
+        while true {
+            let isFree = now & Self.writerBit == 0
+            let (exchanged, original) = core.state.compareExchange(
+                expected: now, desired: isFree ? now + 1 : now | Self.queuedBit, ordering: .acquiringAndReleasing)
+            if exchanged, isFree {
+                lock.unlock()
+                return .counted
+            }
+            if exchanged { break }
+            now = original
+        }
+        unsafe Waiter.withOwn { waiter in
+            // SAFETY: under the lock. The writer that wakes us has counted us in `state`.
+            unsafe core.readers.append(waiter)
+            unsafe waiter.pointee.party.block(.readLock, .unlock(lock))
+        }
+        return .counted
+    }
+
+    @usableFromInline @inline(never)
+    func readUnlock(_ ticket: ReadTicket) {
+        // Set before the first reader could come in by them.
+        if ticket == .inSlot { return leave(unsafe core.slots!) }
+        let now = core.state.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue
+        if now & Self.writerBit != 0, now & Self.countMask == 0 { wakeDrainer() }
+    }
+
+    @inline(__always)
+    private func leave(_ slots: UnsafeMutableRawPointer) {
+        unsafe ReaderSlots.add(-1, in: slots)
+        csp_compiler_barrier()
+        if unsafe core.bias.load(ordering: .relaxed) == nil { wakeDrainer() }
+    }
+
+    @inline(never)
+    private func wakeDrainer() {
+        lock.lock()
+        guard let waiter = unsafe core.drainer, isDrained else { return lock.unlock() }
+        unsafe core.drainer = nil
+        // SAFETY: no longer named by the core, so it stays parked until we call ready.
+        let party = unsafe waiter.pointee.party
+        lock.unlock()
+        party.ready()
+    }
+
+    /// From a reader who is inside by `state`, after it has met another one there.
+    @inline(never)
+    private func considerBias() {
+        guard MutexRef.calm == 0, lock.tryLock() else { return }
+        defer { lock.unlock() }
+        guard core.state.load(ordering: .relaxed) & Self.writerBit == 0, csp_now() >= core.unbiasedUntil else { return }
+        if unsafe core.slots == nil { unsafe core.slots = ReaderSlots.make() }
+        unsafe core.bias.store(core.slots, ordering: .releasing)
+    }
+
+    // MARK: Write
+
+    @usableFromInline @inline(never)
+    func writeLock() {
+        writers.lock(.writeLock)
+        if !writeLockFast() { writeLockSlow() }
+    }
+
+    /// True if there is nobody inside, and no bias.
+    @inline(__always)
+    private func writeLockFast() -> Bool {
+        guard core.state.compareExchange(expected: 0, desired: Self.writerBit, ordering: .acquiringAndReleasing).exchanged
+        else { return false }
+        return unsafe core.bias.load(ordering: .acquiring) == nil
+    }
+
+    @inline(never)
+    private func writeLockSlow() {
+        lock.lock()
+        close()
+        if isDrained { return lock.unlock() }
+        unsafe Waiter.withOwn { waiter in
+            // SAFETY: under the lock.
+            unsafe core.drainer = unsafe waiter
+            unsafe waiter.pointee.party.block(.writeLock, .unlock(lock))
+        }
+    }
+
+    /// Under the lock: from now on readers queue. True if there was a bias.
+    @discardableResult
+    private func close() -> Bool {
+        core.state.bitwiseOr(Self.writerBit, ordering: .acquiringAndReleasing)
+        if unsafe core.bias.load(ordering: .relaxed) == nil { return false }
+        unsafe core.bias.store(nil, ordering: .sequentiallyConsistent)
+        csp_membarrier()
+        core.unbiasedUntil = csp_now() + Self.longestUnbiased
+        return true
+    }
+
+    /// Under the lock, after `close`.
+    private var isDrained: Bool {
+        if core.state.load(ordering: .acquiring) & Self.countMask != 0 { return false }
+        guard let slots = unsafe core.slots else { return true }
+        return unsafe ReaderSlots.sum(slots) == 0
+    }
+
+    /// False beside anybody.
+    @usableFromInline @inline(never)
+    func tryWriteLock() -> Bool {
+        guard writers.tryLock() else { return false }
+        if writeLockFast() { return true }
+        // Under another reader without more ado; but with a bias only a closer look tells.
+        if core.state.load(ordering: .relaxed) & Self.countMask == 0 {
+            lock.lock()
+            let wasBiased = close()
+            let isOurs = isDrained
+            // Without a bias, nobody looks at the slots.
+            if !isOurs, wasBiased { unsafe core.bias.store(core.slots, ordering: .releasing) }
+            lock.unlock()
+            if isOurs { return true }
+            reopen()
+        }
+        writers.unlock()
+        return false
+    }
+
+    @usableFromInline @inline(never)
+    func writeUnlock() {
+        if !core.state.compareExchange(expected: Self.writerBit, desired: 0, ordering: .acquiringAndReleasing).exchanged {
+            reopen()
+        }
+        writers.unlock()
+    }
+
+    /// Lets all the readers in that have queued, before the next writer.
+    @inline(never)
+    private func reopen() {
+        lock.lock()
+        var woken = ReadyChain()
+        var count: UInt32 = 0
+        // SAFETY: under the lock; a waiter off the list stays parked until it is made ready.
+        while let waiter = unsafe core.readers.takeFirst() {
+            unsafe woken.append(waiter)
+            count += 1
+        }
+        // A reader may still be inside whom a try has only passed by.
+        core.state.wrappingAdd(count, ordering: .acquiringAndReleasing)
+        core.state.bitwiseAnd(Self.countMask, ordering: .acquiringAndReleasing)
+        lock.unlock()
+        woken.ready()
+    }
+}
+
+/// Where readers count themselves: a cache line for each worker, which nobody else writes to, and one for all other threads. Neither needs more
+/// than a load and a store for a worker: a goroutine does not leave its thread in between.
+private enum ReaderSlots {
+    // SAFETY: (whole type) `count` lines of zeroed memory, each with an atomic at its beginning.
+    private static let count = min(64, 4 * Int(csp_affinity_cpus()))
+    private static var stride: Int { 128 }
+    /// How many there are is written at the end of the first.
+    private static var countOffset: Int { 64 }
+
+    static func make() -> UnsafeMutableRawPointer {
+        let slots = UnsafeMutableRawPointer.allocate(byteCount: count * stride, alignment: stride)
+        unsafe slots.initializeMemory(as: UInt8.self, repeating: 0, count: count * stride)
+        unsafe slots.storeBytes(of: UInt64(count), toByteOffset: countOffset, as: UInt64.self)
+        return unsafe slots
+    }
+
+    /// Not to be inlined where a goroutine may change threads.
+    @inline(__always)
+    static func add(_ delta: Int, in slots: UnsafeMutableRawPointer) {
+        let worker = unsafe csp_current_thread_record().pointee.worker_number
+        let isOwn = unsafe worker &- 1 < slots.load(fromByteOffset: countOffset, as: UInt64.self) &- 1
+        let slot = unsafe slot(isOwn ? Int(truncatingIfNeeded: worker) : 0, of: slots)
+        if isOwn {
+            unsafe slot.pointee.store(slot.pointee.load(ordering: .relaxed) &+ delta, ordering: .releasing)
+        } else {
+            unsafe slot.pointee.wrappingAdd(delta, ordering: .acquiringAndReleasing)
+        }
+    }
+
+    static func sum(_ slots: UnsafeMutableRawPointer) -> Int {
+        var sum = 0
+        for index in 0..<count { sum += unsafe slot(index, of: slots).pointee.load(ordering: .acquiring) }
+        return sum
+    }
+
+    @inline(__always)
+    private static func slot(_ index: Int, of slots: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Atomic<Int>> {
+        unsafe (slots + index &* stride).assumingMemoryBound(to: Atomic<Int>.self)
+    }
+}
