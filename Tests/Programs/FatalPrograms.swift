@@ -36,6 +36,27 @@ let fatalPrograms: [String: @Sendable () -> Void] = [
         channel.close()
     },
     "negative-wait-group": { WaitGroup().done() },
+    "unlock-of-unlocked-mutex": { CSP.Mutex().unlock() },
+    "unlocked-twice": {
+        let mutex = CSP.Mutex()
+        mutex.lock()
+        mutex.unlock()
+        mutex.unlock()
+    },
+    "unlock-within-with-lock": {
+        let mutex = CSP.Mutex()
+        mutex.withLock { _ in mutex.unlock() }
+    },
+    "semaphore-released-too-often": { Semaphore(2).release() },
+    "semaphore-of-less-than-nothing": { _ = Semaphore(-1) },
+    "semaphore-acquired-backwards": { Semaphore(1).acquire(-1) },
+    "mutex-locked-twice": {
+        Goroutine.run("recursive") {
+            let mutex = CSP.Mutex()
+            mutex.lock()
+            mutex.lock()
+        }
+    },
     "ticker-of-zero": { _ = Time.Ticker(.zero) },
     "ticker-reset-to-zero": { Time.Ticker(.seconds(1)).reset(.zero) },
     "negative-capacity": { _ = Channel<Int>(capacity: -1) },

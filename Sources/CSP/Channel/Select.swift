@@ -121,7 +121,7 @@ public struct _SelectEntry {
 
     @usableFromInline var kind: Kind
     @usableFromInline var channel: ChannelRef?
-    /// Or the core of a mutex, a semaphore or a condition.
+    /// Or the core of a mutex or a semaphore, or a `ConditionArrival`.
     @usableFromInline var slot: UnsafeMutableRawPointer?
     /// For `.after`; for `.semaphore`, how much of it.
     @usableFromInline var nanoseconds: Int64 = 0
@@ -173,7 +173,7 @@ public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) t
 }
 
 /// The same, but of several cases that can go on it takes the first one, in the order in which they stand. That one was ready at a moment when
-/// none above it was.
+/// none above it was; mutexes above it, which others may unlock at any time, were taken when they were looked at.
 ///
 /// ```swift
 /// select(prioritized: true) {

@@ -110,7 +110,7 @@ private func _selectBlocking(
         let locks = unsafe SelectLocks(
             entries, room, heap: after == nil ? nil : processor.cell.timers.lock.handle, points: points)
         locks.lockAll()
-        for index in points.indices { unsafe points[index].freeze() }
+        for index in points.indices { unsafe points[index].announce() }
         if let chosen = unsafe chooseReady(entries, isPrioritized) {
             unsafe locks.unlockAll(except: entries[chosen].channel, and: entries[chosen].point?.lock)
             return SelectOutcome(place: chosen, isDone: false)

@@ -6,8 +6,7 @@ enum WaitPoint {
     // SAFETY: (whole type) the selecting caller keeps what it waits for; waiters stay on the selecting stack until they are off the list.
     case mutex(MutexRef)
     case semaphore(SemaphoreRef, Int)
-    /// Never ready, only signalled.
-    case condition(ConditionRef)
+    case condition(ConditionArrivalRef)
 
     /// Distinct ones, by address.
     static func collect(
@@ -33,7 +32,7 @@ enum WaitPoint {
         switch self {
         case .mutex(let mutex): mutex.queueLock
         case .semaphore(let semaphore, _): semaphore.lock
-        case .condition(let condition): condition.lock
+        case .condition(let arrival): arrival.condition.lock
         }
     }
 
@@ -43,22 +42,22 @@ enum WaitPoint {
             mutex.settle()
             mutex.queueLock.unlock()
         case .semaphore(let semaphore, _): semaphore.unlock()
-        case .condition(let condition): condition.lock.unlock()
+        case .condition(let arrival): arrival.condition.lock.unlock()
         }
     }
 
     // All of the following with the lock held.
 
-    /// From now until the lock is released it can only become taken, not free: what is seen taken one after the other has then been
-    /// taken all at once.
-    func freeze() { if case .mutex(let mutex) = self { mutex.announce() } }
+    /// From now on nobody makes it free without looking at the queue: whoever does so in this moment waits for the lock, and finds
+    /// whom we queue.
+    func announce() { if case .mutex(let mutex) = self { mutex.announce() } }
 
-    /// After `freeze`. A mutex may still be taken by somebody else.
+    /// After `announce`. A mutex may still be taken by somebody else, or become free.
     var isReady: Bool {
         switch self {
         case .mutex(let mutex): mutex.core.word.load(ordering: .acquiring) == 0
         case .semaphore(let semaphore, let count): semaphore.core.waiters.isEmpty && semaphore.core.free >= count
-        case .condition: false
+        case .condition(let arrival): arrival.wasSignalled
         }
     }
 
@@ -72,9 +71,7 @@ enum WaitPoint {
             if count > semaphore.core.capacity { return }
             unsafe waiter.pointee.demand = count
             unsafe semaphore.core.waiters.append(waiter)
-        case .condition(let condition):
-            unsafe condition.core.waiters.append(waiter)
-            condition.core.mutex.unlock()
+        case .condition(let arrival): unsafe arrival.replace(by: waiter)
         }
     }
 
@@ -89,21 +86,22 @@ enum WaitPoint {
             // Others may have waited behind it, for less.
             if unsafe waiter.pointee.isQueued { unsafe semaphore.core.waiters.remove(waiter) }
             semaphore.serve()
-        case .condition(let condition):
-            if unsafe waiter.pointee.isQueued { unsafe condition.core.waiters.remove(waiter) }
+        case .condition(let arrival):
+            if unsafe waiter.pointee.isQueued { unsafe arrival.condition.core.waiters.remove(waiter) }
             unlock()
         }
     }
 }
 
 extension _SelectEntry {
-    // SAFETY: (whole type) by its kind, an entry's slot is the core of a mutex, a semaphore or a condition.
+    // SAFETY: (whole type) by its kind, an entry's slot is the core of a mutex or a semaphore, or who has come to a condition.
     var point: WaitPoint? {
         switch kind {
         case .mutex: unsafe .mutex(MutexRef(slot!.assumingMemoryBound(to: MutexCore.self)))
         case .semaphore:
             unsafe .semaphore(SemaphoreRef(slot!.assumingMemoryBound(to: SemaphoreCore.self)), Int(nanoseconds))
-        case .condition: unsafe .condition(ConditionRef(slot!.assumingMemoryBound(to: ConditionCore.self)))
+        case .condition:
+            unsafe .condition(ConditionArrivalRef(slot!.assumingMemoryBound(to: ConditionArrival.self)))
         case .receive, .send, .after, .byDefault, .never: nil
         }
     }

@@ -78,7 +78,7 @@ public final class Condition<Value: ~Copyable>: Sendable {
 @safe
 struct ConditionCore: ~Copyable {
     let lockWord = Atomic<UInt32>(0)
-    // Guarded by the lock, which may be taken with the mutex locked.
+    // Guarded by the lock, under which nobody is made ready and the mutex is left alone.
     var waiters = WaitList()
     // Written once.
     let mutex: MutexRef
@@ -110,41 +110,66 @@ struct ConditionRef: @unchecked Sendable {
     // The lock word is first.
     var lock: LockWord { unsafe LockWord(at: pointer) }
 
+    // Unlocking the mutex may make somebody ready, which must not happen under another lock. So whoever begins to wait queues first, then
+    // unlocks the mutex, then parks, and a signal that comes in between takes it off the list and no more: see `isOnItsWay`.
+
     /// Lets go of the mutex and waits for a signal. The mutex stays free.
     func wait() {
         unsafe Waiter.withOwn { waiter in
-            let party = unsafe waiter.pointee.party
+            unsafe queue(waiter)
+            core.mutex.unlock()
             lock.lock()
             // SAFETY: under the lock.
-            unsafe core.waiters.append(waiter)
-            core.mutex.unlock()
-            party.block(.condition, .unlock(lock))
+            guard unsafe waiter.pointee.isQueued else { return lock.unlock() }
+            unsafe waiter.pointee.isOnItsWay = false
+            unsafe waiter.pointee.party.block(.condition, .unlock(lock))
         }
     }
 
     /// The same; false when `done` was closed instead.
     func wait(unless done: ChannelRef) -> Bool {
-        // SAFETY: no value goes into a slot of a channel of Never; the core outlives the wait.
-        unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: 2) { entries in
-            unsafe entries.initializeElement(at: 0, to: _SelectEntry(.receive, done))
-            unsafe entries.initializeElement(at: 1, to: _SelectEntry(.condition, nil, pointer))
-            let outcome = unsafe _selectBlocking(entries, isPrioritized: true)
-            if outcome.isDone { return outcome.place == 1 }
-            // Done before it had to wait: the channel is locked, and so is the mutex.
-            done.unlock()
+        // It keeps the place in the queue until the select's own waiter takes it; nobody makes it ready.
+        var arrival = ConditionArrival(condition: self, waiter: Waiter(party: .caller()))
+        // SAFETY: no value goes into a slot of a channel of Never; the arrival is off the list, and the core alive, when this returns.
+        return unsafe withUnsafeMutablePointer(to: &arrival) { arrival in
+            unsafe queue(&arrival.pointee.waiter)
             core.mutex.unlock()
-            return false
+            return unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: 2) { entries in
+                unsafe entries.initializeElement(at: 0, to: _SelectEntry(.receive, done))
+                unsafe entries.initializeElement(at: 1, to: _SelectEntry(.condition, nil, arrival))
+                let outcome = unsafe _selectBlocking(entries, isPrioritized: true)
+                if outcome.isDone { return outcome.place == 1 }
+                // One was ready before it had to wait, and is locked.
+                if outcome.place == 0 {
+                    done.unlock()
+                    lock.lock()
+                }
+                defer { lock.unlock() }
+                // One that was signalled does not give up, or the signal would be lost.
+                guard unsafe arrival.pointee.waiter.isQueued else { return true }
+                unsafe core.waiters.remove(&arrival.pointee.waiter)
+                return false
+            }
         }
+    }
+
+    private func queue(_ waiter: UnsafeMutablePointer<Waiter>) {
+        lock.lock()
+        // SAFETY: under the lock.
+        unsafe waiter.pointee.isOnItsWay = true
+        unsafe core.waiters.append(waiter)
+        lock.unlock()
     }
 
     func signal() {
         lock.lock()
-        let waiter = unsafe core.waiters.takeFirst()
-        lock.unlock()
-        // SAFETY: taken off the list under the lock, so it stays parked until we call ready.
-        guard let waiter = unsafe waiter else { return }
-        unsafe waiter.pointee.succeeded = true
+        // SAFETY: taken off the list under the lock, so it stays parked until we call ready; one that has not parked may go on once the
+        // lock is free.
+        guard let waiter = unsafe core.waiters.takeFirst(), unsafe !waiter.pointee.isOnItsWay else {
+            return lock.unlock()
+        }
         let party = unsafe waiter.pointee.party
+        lock.unlock()
         party.ready()
     }
 
@@ -153,10 +178,37 @@ struct ConditionRef: @unchecked Sendable {
         var woken = ReadyChain()
         // SAFETY: as above.
         while let waiter = unsafe core.waiters.takeFirst() {
-            unsafe waiter.pointee.succeeded = true
-            unsafe woken.append(waiter)
+            if unsafe !waiter.pointee.isOnItsWay { unsafe woken.append(waiter) }
         }
         lock.unlock()
         woken.ready()
+    }
+}
+
+/// Somebody who has begun to wait for a condition and will go on as a select.
+@safe
+struct ConditionArrival: ~Copyable {
+    // SAFETY: (whole type) on the stack of who waits.
+    let condition: ConditionRef
+    // Guarded by the condition's lock once it is queued.
+    var waiter: Waiter
+}
+
+/// An arrival by reference.
+@safe
+struct ConditionArrivalRef {
+    // SAFETY: (whole type) it stays where it is until the wait is over.
+    let pointer: UnsafeMutablePointer<ConditionArrival>
+
+    init(_ pointer: UnsafeMutablePointer<ConditionArrival>) { unsafe self.pointer = unsafe pointer }
+
+    var condition: ConditionRef { unsafe pointer.pointee.condition }
+    /// With the lock.
+    var wasSignalled: Bool { unsafe !pointer.pointee.waiter.isQueued }
+
+    /// With the lock, and not signalled: `waiter` takes its place in the queue.
+    func replace(by waiter: UnsafeMutablePointer<Waiter>) {
+        unsafe waiter.pointee.isOnItsWay = false
+        unsafe condition.core.waiters.replace(&pointer.pointee.waiter, by: waiter)
     }
 }

@@ -122,7 +122,7 @@ struct MutexRef: @unchecked Sendable {
         return tryLock()
     }
 
-    /// With the queue's lock: from now until that is released, nobody makes the mutex free.
+    /// With the queue's lock: from now on, whoever makes the mutex free looks at the queue, for which it needs the lock.
     func announce() {
         let old = core.attention.load(ordering: .relaxed)
         if old & Self.waitingBit != 0 { return }
@@ -176,7 +176,8 @@ struct MutexRef: @unchecked Sendable {
         }
         let now = csp_now()
         // A select has to be told that the case is its own; it cannot come and compete.
-        if !core.isStarving, unsafe first.pointee.selection == nil, unsafe now - first.pointee.since <= Self.longestWait {
+        if !core.isStarving, unsafe first.pointee.selection == nil, unsafe now - first.pointee.since <= Self.longestWait
+        {
             _ = unsafe core.waiters.takeFirst()
             unsafe first.pointee.succeeded = false
             core.hasWoken = true

@@ -48,7 +48,9 @@ public final class Pool<Item>: @unchecked Sendable {
     public func take() -> sending Item {
         let own = NearbyIndex.current
         for distance in 0..<shelfCount {
-            if let item = takeItem(from: (own + distance) & (shelfCount - 1)) { return unsafe UnsafeTransfer(item).value }
+            if let item = takeItem(from: (own + distance) & (shelfCount - 1)) {
+                return unsafe UnsafeTransfer(item).value
+            }
         }
         return make()
     }

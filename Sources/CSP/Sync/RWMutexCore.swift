@@ -192,7 +192,8 @@ struct RWMutexRef: @unchecked Sendable {
     /// True if there is nobody inside, and no bias.
     @inline(__always)
     private func writeLockFast() -> Bool {
-        guard core.state.compareExchange(expected: 0, desired: Self.writerBit, ordering: .acquiringAndReleasing).exchanged
+        guard
+            core.state.compareExchange(expected: 0, desired: Self.writerBit, ordering: .acquiringAndReleasing).exchanged
         else { return false }
         return unsafe core.bias.load(ordering: .acquiring) == nil
     }
@@ -249,7 +250,8 @@ struct RWMutexRef: @unchecked Sendable {
 
     @usableFromInline @inline(never)
     func writeUnlock() {
-        if !core.state.compareExchange(expected: Self.writerBit, desired: 0, ordering: .acquiringAndReleasing).exchanged {
+        if !core.state.compareExchange(expected: Self.writerBit, desired: 0, ordering: .acquiringAndReleasing).exchanged
+        {
             reopen()
         }
         writers.unlock()

@@ -13,7 +13,7 @@ struct Waiter: ~Copyable {
 
     // Written by the owner before it queues.
     /// Where the value is (a sender: some) or goes (a receiver: nil, initialised): an `Element?`. Who waits for something else than a channel
-    /// keeps a number here: see `since` and `demand`.
+    /// keeps a number here: see `since`, `isOnItsWay` and `demand`.
     @usableFromInline var slot: UnsafeMutableRawPointer?
     /// The select it is a case of, or nil.
     @usableFromInline var selection: UnsafeMutablePointer<Selection>?
@@ -53,6 +53,12 @@ extension Waiter {
     var since: Int64 {
         get { Int64(Int(bitPattern: unsafe slot)) }
         set { unsafe slot = UnsafeMutableRawPointer(bitPattern: Int(newValue)) }
+    }
+
+    /// For a condition: not parked yet. Whoever signals it takes it off the list, and does not make it ready.
+    var isOnItsWay: Bool {
+        get { unsafe slot != nil }
+        set { unsafe slot = UnsafeMutableRawPointer(bitPattern: newValue ? 1 : 0) }
     }
 
     /// For a semaphore: how much it wants.
@@ -150,6 +156,20 @@ struct WaitList: ~Copyable {
         unsafe waiter.pointee.isQueued = true
         unsafe old.pointee.previous = unsafe waiter
         unsafe first = unsafe waiter
+    }
+
+    mutating func replace(_ old: UnsafeMutablePointer<Waiter>, by new: UnsafeMutablePointer<Waiter>) {
+        let next = unsafe old.pointee.next, previous = unsafe old.pointee.previous
+        unsafe new.pointee.next = unsafe next
+        unsafe new.pointee.previous = unsafe previous
+        if let next = unsafe next { unsafe next.pointee.previous = unsafe new } else { unsafe last = unsafe new }
+        if let previous = unsafe previous {
+            unsafe previous.pointee.next = unsafe new
+        } else {
+            unsafe first = unsafe new
+        }
+        unsafe new.pointee.isQueued = true
+        unsafe old.pointee.isQueued = false
     }
 
     @inlinable
