@@ -356,6 +356,17 @@ void csp_trap(void) __attribute__((noreturn));
 /// unknown. `offset`, if not NULL, receives how far into the function it is.
 bool csp_symbol_name(const void *address, char *buffer, size_t capacity, uintptr_t *offset);
 
+// MARK: Signals that contexts wait for (signal.c)
+
+/// Makes `signal` (1 to 64) one that `csp_signal_wait` returns, and forgets it if it is pending. Keeps what it meant before. Returns 0 or errno.
+/// The caller keeps a lock over this and csp_signal_release.
+int csp_signal_catch(int signal);
+/// Makes it what it was before, unless somebody else has set a handler meanwhile.
+void csp_signal_release(int signal);
+/// Waits for signals: a bit for each, from 1 in the lowest; none after csp_signal_interrupt. One thread at a time, which then blocks all signals.
+uint64_t csp_signal_wait(void);
+void csp_signal_interrupt(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -47,6 +47,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
 
     deinit {
         if let timer = unsafe core.core.timer { unsafe ChannelTimer.destroy(timer) }
+        if let cancellation = unsafe core.core.cancellation { unsafe cancellation.takeRetainedValue().abandon() }
         // SAFETY: nobody else has the channel any more, so nobody is parked; what is left in the buffer is ours.
         if core.core.count > 0 { dropElements() }
         if core.core.ownsBuffer { unsafe core.core.buffer?.deallocate() }

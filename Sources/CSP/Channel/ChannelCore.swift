@@ -30,6 +30,8 @@ struct ChannelCore: ~Copyable {
     var ownsBuffer = false
     /// The timer that sends on this channel, which owns it. Written before anybody else has the channel.
     var timer: UnsafeMutablePointer<ChannelTimer>?
+    /// What closes this channel, if it is a context's; the channel owns a reference. Written before anybody else has the channel.
+    var cancellation: Unmanaged<Cancellation>?
 
     @usableFromInline
     init(capacity: Int) {
@@ -147,6 +149,11 @@ struct ChannelRef: Equatable, @unchecked Sendable {
             unlock()
             fatal("panic: close of closed channel")
         }
+        closeLocked().ready()
+    }
+
+    /// With the lock held, which is released. Whoever waited stays parked until `ready`.
+    func closeLocked() -> ReadyChain {
         core.isClosed = true
         var woken = ReadyChain()
         // SAFETY: under the lock.
@@ -155,7 +162,7 @@ struct ChannelRef: Equatable, @unchecked Sendable {
             unsafe woken.append(waiter)
         }
         unlock()
-        woken.ready()
+        return woken
     }
 }
 

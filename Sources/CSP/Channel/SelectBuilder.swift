@@ -184,12 +184,37 @@ public enum SelectBuilder {
         CasePair(accumulated, next)
     }
 
+    /// Any case stands beside those that only throw.
+    @inlinable @inline(__always)
+    public static func buildPartialBlock<A: SelectCase & ~Copyable, B: SelectCase & ~Copyable>(
+        accumulated: consuming A, next: consuming B
+    ) -> CasePair<A, B, B.Output, any Error> where A.Output == Never {
+        CasePair(accumulated, next)
+    }
+
+    /// Cases none of which returns, and which throw different things.
+    @inlinable @inline(__always)
+    public static func buildPartialBlock<A: SelectCase & ~Copyable, B: SelectCase & ~Copyable>(
+        accumulated: consuming A, next: consuming B
+    ) -> CasePair<A, B, Never, any Error> where A.Output == Never, B.Output == Never {
+        CasePair(accumulated, next)
+    }
+
     /// Bodies of different types, as `{ set.insert($0!) }` beside `{ _ in }`: the outputs are dropped.
     @_disfavoredOverload
     @inlinable @inline(__always)
     public static func buildPartialBlock<A: SelectCase & ~Copyable, B: SelectCase & ~Copyable>(
         accumulated: consuming A, next: consuming B
     ) -> CasePair<A, B, Void, A.Failure> where A.Failure == B.Failure {
+        CasePair(accumulated, next)
+    }
+
+    /// The same where they throw different things, as beside a `Canceled`.
+    @_disfavoredOverload
+    @inlinable @inline(__always)
+    public static func buildPartialBlock<A: SelectCase & ~Copyable, B: SelectCase & ~Copyable>(
+        accumulated: consuming A, next: consuming B
+    ) -> CasePair<A, B, Void, any Error> {
         CasePair(accumulated, next)
     }
 }

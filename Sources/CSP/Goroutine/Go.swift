@@ -40,7 +40,7 @@ public struct Goroutine: Sendable, Identifiable, Hashable {
         if let current = GoroutineRef.current { current.yield() } else { _ = csp_yield_thread() }
     }
 
-    /// Runs `body` in a goroutine and waits for it: blocks the calling goroutine or thread.
+    /// Runs `body` in a goroutine and waits for it: blocks the calling goroutine or thread. The caller's `Context.current` is the body's.
     ///
     /// - Returns: What `body` returns.
     /// - Throws: What `body` throws.
@@ -50,7 +50,9 @@ public struct Goroutine: Sendable, Identifiable, Hashable {
     ) throws(E) -> sending T {
         let result = RunResult<T, E>()
         let done = Channel<Never>()
+        let context = GoroutineRef.current?.cell.currentContext
         unsafe go(name, stackSize: stackSize) { [body = UnsafeSending(body)] in
+            if let context { GoroutineRef.current!.cell.currentContext = context }
             do throws(E) {
                 unsafe result.outcome = .success(try body.value())
             } catch {

@@ -55,6 +55,8 @@ struct GoroutineCell: ~Copyable {
     /// The worker that alone may run it, and how often it has asked for that.
     var lockedTo: WorkerRef?
     var lockDepth = 0
+    /// `Context.current`, if it was given one.
+    var currentContext: Context?
     /// The task whose task-locals are its own, if it was given any.
     var dormantTask: DormantTask?
     var creatorID: UInt64 = 0

@@ -238,6 +238,7 @@ func goroutineMain() -> Never {
         let goroutine = GoroutineRef.current!
         goroutine.runBody()
         if goroutine.cell.name != nil { goroutine.setName(nil) }
+        if goroutine.cell.currentContext != nil { goroutine.cell.currentContext = nil }
         if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }
         goroutine.exit()
     }

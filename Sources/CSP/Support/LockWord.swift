@@ -28,6 +28,12 @@ struct LockWord: Equatable, @unchecked Sendable {
         unsafe self.word = unsafe address.assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 
+    /// The lock that is the first stored property of `object`, an `Atomic<UInt32>`. Whoever uses it keeps the object.
+    @inline(__always)
+    init(firstPropertyOf object: AnyObject) {
+        unsafe self.init(at: Unmanaged.passUnretained(object).toOpaque() + Channel<Never>.headerSize)
+    }
+
     @usableFromInline static var held: UInt32 { @inlinable @inline(__always) get { 1 } }
 
     @inlinable @inline(__always)
