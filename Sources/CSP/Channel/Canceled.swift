@@ -78,7 +78,7 @@ extension Channel where Element: ~Copyable {
 
     private func choose<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {
         let index = _chooseAtOnce(plan, &slots)
-        return index >= 0 ? index : _chooseSlow(plan, &slots)
+        return index >= 0 ? index : _chooseSlow(plan, &slots, isPrioritized: false)
     }
 }
 

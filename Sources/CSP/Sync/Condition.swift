@@ -43,6 +43,16 @@ public final class Condition<Value: ~Copyable>: Sendable {
         return unsafe body(&mutex.valueAddress.pointee)
     }
 
+    /// As `wait`, but gives up when `context` is done: throws its error, and `body` does not run.
+    @available(*, noasync)
+    public func wait<T>(
+        in context: Context, until predicate: (borrowing Value) -> Bool,
+        then body: (inout sending Value) -> sending T
+    ) throws(ContextError) -> sending T {
+        guard let result = wait(unless: context.done, until: predicate, then: body) else { throw context.error! }
+        return result
+    }
+
     /// As `wait`, but gives up when `done` is closed; nil then. A predicate that is true needs no waiting and so comes first: no signal is
     /// wasted on one who gives up although it could go on.
     package func wait<T>(

@@ -101,7 +101,7 @@ struct RWMutexRef: @unchecked Sendable {
         unsafe ReaderSlots.add(1, in: slots)
         csp_compiler_barrier()
         if unsafe core.bias.load(ordering: .acquiring) != nil { return .inSlot }
-        leave(unsafe slots)
+        unsafe leave(slots)
         return nil
     }
 
@@ -148,7 +148,7 @@ struct RWMutexRef: @unchecked Sendable {
     @usableFromInline @inline(never)
     func readUnlock(_ ticket: ReadTicket) {
         // Set before the first reader could come in by them.
-        if ticket == .inSlot { return leave(unsafe core.slots!) }
+        if ticket == .inSlot { return unsafe leave(core.slots!) }
         let now = core.state.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue
         if now & Self.writerBit != 0, now & Self.countMask == 0 { wakeDrainer() }
     }

@@ -49,6 +49,13 @@ public final class Semaphore: Sendable {
         withExtendedLifetime(self) {}
     }
 
+    /// As `acquire`, but gives up when `context` is done: throws its error, with nothing taken. A context that is done comes before a semaphore that is
+    /// free.
+    @available(*, noasync)
+    public func acquire(_ count: Int = 1, in context: Context) throws(ContextError) {
+        if !acquire(count, unless: context.done) { throw context.error! }
+    }
+
     /// As `acquire`, but gives up when `done` is closed; false then, with nothing taken. `done` comes first: if it is closed already, nothing is
     /// acquired even from a semaphore that is free; and so it is if it is closed before this returns, as in Go.
     package func acquire(_ count: Int, unless done: ReceiveChannel<Never>) -> Bool {
