@@ -32,6 +32,11 @@ let snippets: [any Snippet.Type] = [
     Workers.self,
     FanOut.self,
     Limit.self,
+    // Sharing memory after all.
+    SafeCounterWithMutex.self,
+    Cache.self,
+    OnlyOnce.self,
+    PatientLock.self,
     // Pitfalls, and the ways out of them.
     Leak.self,
     LeakFixedByBuffer.self,

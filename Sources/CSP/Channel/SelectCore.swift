@@ -4,7 +4,7 @@ import Synchronization
 // Select once no case was ready at first sight: all locks at once, then choose, fall back to the default, or wait.
 //
 // Locks: the heap of this processor's timers first, if a case is `After`; then each channel once, by address; then each other wait point.
-// While they are held nothing can become ready, no timer fires, and the waiters are queued on all channels; so whoever later completes
+// While they are held no channel or semaphore can become ready, whoever unlocks a mutex must wait for its queue, no timer fires, and the waiters are queued on all channels; so whoever later completes
 // one of them finds a Selection that is complete, and the first to claim it wins.
 
 /// The locks of one select. Lives on the selecting stack.
@@ -89,10 +89,12 @@ func _selectBlocking(
         case .receive, .send, .never: break
         }
     }
+    // SAFETY: as above.
     if pointCount == 0 {
         return unsafe _selectBlocking(
             entries, after, byDefault, points: UnsafeMutableBufferPointer(start: nil, count: 0), isPrioritized)
     }
+    // SAFETY: as above; `points` outlive the wait.
     return unsafe withUnsafeTemporaryAllocation(of: WaitPoint.self, capacity: pointCount) { points in
         let distinct = unsafe WaitPoint.collect(entries, into: points)
         return unsafe _selectBlocking(entries, after, byDefault, points: distinct, isPrioritized)
