@@ -16,7 +16,7 @@ enum Cache: Snippet {
                 // Another goroutine may have fetched it while this one waited for its turn.
                 if let page = pages[number] { return page }
                 fetches.add(1)
-                Time.sleep(for: .milliseconds(1))  // Here it would be fetched. Only this goroutine waits, and who needs the cache.
+                Time.sleep(for: .milliseconds(1))  // Here it would be fetched.
                 let page = "page \(number)"
                 pages[number] = page
                 return page
