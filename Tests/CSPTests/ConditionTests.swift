@@ -12,13 +12,13 @@ import Testing
         inGoroutine {
             let turn = CSP.Mutex(0), changed = Condition(turn), order = Channel<Int>(capacity: 10)
             for n in 0..<5 {
-                go {
+                go("in line \(n)") {
                     changed.wait(until: { $0 > 0 }) { value in
                         value -= 1
                         order <- n
                     }
                 }
-                #expect(eventually { parkedForCondition() == n + 1 })
+                #expect(eventually { isParked("in line \(n)", for: "sync.Cond.Wait") })
             }
             for n in 0..<5 {
                 turn.withLock { $0 += 1 }
@@ -69,8 +69,10 @@ import Testing
     @Test func theLockIsFreeWhileItWaitsAndHeldWhenItGoesOn() {
         inGoroutine {
             let value = CSP.Mutex(0), changed = Condition(value), seen = Channel<Bool>()
-            go { changed.wait(until: { $0 == 1 }) { _ in seen <- (value.withLockIfAvailable { _ in true } == nil) } }
-            #expect(eventually { parkedForCondition() == 1 })
+            go("looks at the lock") {
+                changed.wait(until: { $0 == 1 }) { _ in seen <- (value.withLockIfAvailable { _ in true } == nil) }
+            }
+            #expect(eventually { isParked("looks at the lock", for: "sync.Cond.Wait") })
             value.withLock { $0 = 1 }
             changed.signal()
             #expect((<-seen) == true)
@@ -144,6 +146,4 @@ import Testing
             }
         }
     }
-
-    private func parkedForCondition() -> Int { Goroutine.dump().split(separator: "[sync.Cond.Wait").count - 1 }
 }

@@ -91,12 +91,12 @@ import Testing
         inGoroutine {
             let mutex = CSP.Mutex(), order = Channel<String>(capacity: 2)
             mutex.lock()
-            go {
+            go("starved") {
                 mutex.lock()
                 order <- "waiter"
                 mutex.unlock()
             }
-            #expect(eventually { isParked(for: "sync.Mutex.Lock") })
+            #expect(eventually { isParked("starved", for: "sync.Mutex.Lock") })
             // Ten times what it takes to starve.
             Time.sleep(for: .milliseconds(10))
             mutex.unlock()

@@ -67,10 +67,10 @@ import Testing
         inGoroutine {
             let value = RWMutex(()), order = Channel<String>(capacity: 8), all = WaitGroup()
             value.withWriteLock { _ in
-                all.go { value.withReadLock { _ in order <- "reader" } }
-                #expect(eventually { isParked(for: "sync.RWMutex.RLock") })
-                all.go { value.withWriteLock { _ in order <- "writer" } }
-                #expect(eventually { isParked(for: "sync.RWMutex.Lock") })
+                all.go("queued reader") { value.withReadLock { _ in order <- "reader" } }
+                #expect(eventually { isParked("queued reader", for: "sync.RWMutex.RLock") })
+                all.go("queued writer") { value.withWriteLock { _ in order <- "writer" } }
+                #expect(eventually { isParked("queued writer", for: "sync.RWMutex.Lock") })
             }
             all.wait()
             #expect((<-order) == "reader")
@@ -141,5 +141,5 @@ import Testing
     }
 }
 
-/// Whether any goroutine waits for this.
-func isParked(for reason: String) -> Bool { Goroutine.dump().contains("[\(reason)") }
+/// Whether the goroutine of this name waits for this.
+func isParked(_ name: String, for reason: String) -> Bool { Goroutine.dump().contains("\"\(name)\" [\(reason)") }

@@ -37,12 +37,12 @@ import Testing
         inGoroutine {
             let slots = Semaphore(3), order = Channel<Int>(capacity: 4)
             slots.acquire(2)
-            go {
+            go("wants three") {
                 slots.acquire(3)
                 order <- 3
                 slots.release(3)
             }
-            #expect(eventually { isParked(for: "semacquire") })
+            #expect(eventually { isParked("wants three", for: "semacquire") })
             // One is free, but somebody waits.
             #expect(!slots.tryAcquire())
             #expect(!slots.tryAcquire(0))
