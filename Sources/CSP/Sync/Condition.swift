@@ -49,7 +49,8 @@ public final class Condition<Value: ~Copyable>: Sendable {
         in context: Context, until predicate: (borrowing Value) -> Bool,
         then body: (inout sending Value) -> sending T
     ) throws(ContextError) -> sending T {
-        guard let result = wait(unless: context.done, until: predicate, then: body) else { throw context.error! }
+        guard let done = context.channel else { return wait(until: predicate, then: body) }
+        guard let result = wait(unless: done.receiver, until: predicate, then: body) else { throw context.error! }
         return result
     }
 

@@ -53,7 +53,8 @@ public final class Semaphore: Sendable {
     /// free.
     @available(*, noasync)
     public func acquire(_ count: Int = 1, in context: Context) throws(ContextError) {
-        if !acquire(count, unless: context.done) { throw context.error! }
+        guard let done = context.channel else { return acquire(count) }
+        if !acquire(count, unless: done.receiver) { throw context.error! }
     }
 
     /// As `acquire`, but gives up when `done` is closed; false then, with nothing taken. `done` comes first: if it is closed already, nothing is

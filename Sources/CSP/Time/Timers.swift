@@ -90,10 +90,8 @@ extension Duration {
         if let attoseconds = UInt64(exactly: attoseconds) {
             return Int64(attoseconds / 1_000_000_000) + (attoseconds % 1_000_000_000 > 0 ? 1 : 0)
         }
-        let (seconds, attoseconds) = components
-        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        if overflow { return seconds < 0 ? .min : .max }
-        let (sum, overflows) = product.addingReportingOverflow((attoseconds + 999_999_999) / 1_000_000_000)
-        return overflows ? .max : sum
+        // Not by `components`, which trap for the longest durations.
+        let (quotient, rest) = attoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+        return Int64(clamping: rest > 0 ? quotient + 1 : quotient)
     }
 }
