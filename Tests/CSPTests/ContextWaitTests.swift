@@ -137,4 +137,35 @@ private struct Reason: Error, Equatable {}
             if let more = try channel.receive(in: .background) { Issue.record("received \(more.id)") }
         }
     }
+
+    @Test func acquiringEndsWithTheContext() {
+        inGoroutine {
+            let slots = Semaphore(1)
+            #expect(throws: Never.self) { try slots.acquire(in: .background) }
+            let (context, cancel) = Context.background.withTimeout(.milliseconds(5))
+            #expect(throws: ContextError.deadlineExceeded) { try slots.acquire(in: context) }
+            // Nothing was taken, and a context that is done comes before a semaphore that is free.
+            slots.release()
+            #expect(throws: ContextError.deadlineExceeded) { try slots.acquire(in: context) }
+            #expect(slots.tryAcquire())
+            cancel()
+        }
+    }
+
+    @Test func waitingForAConditionEndsWithTheContext() {
+        inGoroutine {
+            let value = CSP.Mutex(0), changed = Condition(value)
+            let (context, cancel) = Context.background.withCancel()
+            go {
+                settle()
+                cancel()
+            }
+            #expect(throws: ContextError.canceled) { try changed.wait(in: context, until: { $0 > 0 }) { $0 += 1 } }
+            // The lock is free, and the body has not run.
+            value.withLock { $0 += 5 }
+            changed.broadcast()
+            let seen = try? changed.wait(in: .background, until: { $0 == 5 }, then: { $0 })
+            #expect(seen == 5)
+        }
+    }
 }
