@@ -1,3 +1,4 @@
+import Foundation
 import ProgramRunner
 import Testing
 
@@ -57,6 +58,18 @@ import Testing
         let ending = try program("less-address-space")
         #expect(!ending.bySignal && ending.status == 0, "\(ending)")
         #expect(ending.output == "ended 1000\n")
+    }
+
+    /// Each guard splits a mapping there.
+    @Test func noMappingsForGuardsIsFatal() throws {
+        let ending = try program("parked-100000", environment: ["CSP_STACK_GUARD": "mprotect"])
+        let limit = try String(contentsOfFile: "/proc/sys/vm/max_map_count", encoding: .utf8)
+        let most = Int(limit.filter(\.isNumber)) ?? 0
+        #expect(ending.bySignal == (most < 200_000))
+        if ending.bySignal {
+            #expect(ending.errors.hasPrefix("fatal error: cannot protect the stack of another goroutine (errno 12)"))
+            #expect(ending.errors.contains("raise sysctl vm.max_map_count"))
+        }
     }
 
     @Test func threadsThatNobodyNeedsEnd() throws {
