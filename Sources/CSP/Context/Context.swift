@@ -132,11 +132,11 @@ public final class Context: Sendable {
     ) -> (context: Context, cancel: CancelFunction) {
         if let deadline, deadline < instant { return withCancel() }
         let (channel, cancellation) = Cancellation.channel(below: channel)
-        let nanoseconds = Clock.nanoseconds(of: instant)
-        if nanoseconds <= csp_now() {
+        // By the clock of `instant`: turned into nanoseconds it may be a little later.
+        if instant <= ContinuousClock.now {
             cancellation.cancel(.deadlineExceeded, cause)
         } else if cancellation.error == nil {
-            cancellation.cancel(atNanoseconds: nanoseconds, cause)
+            cancellation.cancel(atNanoseconds: Clock.nanoseconds(of: instant), cause)
         }
         return (Context(channel, cancellation, values, instant), CancelFunction(cancellation))
     }
