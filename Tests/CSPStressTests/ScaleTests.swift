@@ -20,9 +20,9 @@ import Testing
         #expect(try program("chain-100000").number("value") == 100_000)
     }
 
-    /// 200,000 times 64 KiB, if there is memory for it.
+    /// `CSP_BURST=200000 test-programs burst` takes 13 GB, more than every machine has to spare.
     @Test func theStacksOfABurstAreReturned() throws {
-        let count = stressing ? 200_000 : 2_000
+        let count = stressing ? 100_000 : 2_000
         let ending = try program("burst", environment: ["CSP_BURST": "\(count)"])
         print("burst of \(count): \(ending.output.replacing("\n", with: " ")) kB")
         #expect(try ending.number("burst") > count * 60, "\(ending)")
