@@ -5,7 +5,7 @@ import Testing
 /// Each type of `Sync` and the selectable locks, from goroutines and plain threads at once. Serial: see `stress`.
 @Suite(.serialized) struct SyncStressTests {
     @Test func mutex() {
-        stress(rounds: 10, stressedRounds: 300) { random in
+        stress(rounds: 10, stressedRounds: 60) { random in
             let pair = CSP.Mutex((0, 0)), unlocker = Channel<Void>(capacity: 4), bare = CSP.Mutex()
             let counted = SharedAtomic(0)
             go { for _ in unlocker { bare.unlock() } }
@@ -33,7 +33,7 @@ import Testing
     }
 
     @Test func rwMutex() {
-        stress(rounds: 10, stressedRounds: 300) { random in
+        stress(rounds: 10, stressedRounds: 60) { random in
             let pair = RWMutex((0, 0)), written = SharedAtomic(0)
             everywhere(goroutines: 12, threads: 4, &random) { random in
                 for _ in 0..<200 {
@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test func once() {
-        stress(rounds: 20, stressedRounds: 500) { random in
+        stress(rounds: 20, stressedRounds: 100) { random in
             let onces = (0..<20).map { _ in Once() }, runs = (0..<20).map { _ in SharedAtomic(0) }
             let value = OnceValue { SharedAtomic(5) }
             everywhere(goroutines: 8, threads: 4, &random) { random in
@@ -90,7 +90,7 @@ import Testing
 
     /// A bounded buffer: a lost signal hangs it.
     @Test func condition() {
-        stress(rounds: 10, stressedRounds: 300) { random in
+        stress(rounds: 10, stressedRounds: 60) { random in
             let buffer = CSP.Mutex<[Int]>([])
             let isFilled = Condition(buffer), isEmptied = Condition(buffer), sum = SharedAtomic(0)
             let useBroadcast = random.next() % 2 == 0, quit = Channel<Never>()
@@ -119,7 +119,7 @@ import Testing
 
     /// Waits that are given up at any moment: the signals they might have had go to others.
     @Test func conditionGivenUp() {
-        stress(rounds: 10, stressedRounds: 300) { random in
+        stress(rounds: 10, stressedRounds: 60) { random in
             let tokens = CSP.Mutex(0), added = Condition(tokens), taken = SharedAtomic(0), offered = 400
             let all = WaitGroup()
             all.go {
@@ -157,7 +157,7 @@ import Testing
     }
 
     @Test func pool() {
-        stress(rounds: 10, stressedRounds: 300) { random in
+        stress(rounds: 10, stressedRounds: 60) { random in
             let pool = Pool { SharedAtomic(0) }
             everywhere(goroutines: 12, threads: 4, &random) { random in
                 for _ in 0..<100 {
@@ -173,7 +173,7 @@ import Testing
     }
 
     @Test func semaphore() {
-        stress(rounds: 10, stressedRounds: 300) { random in
+        stress(rounds: 10, stressedRounds: 60) { random in
             let slots = Semaphore(5), used = SharedAtomic(0)
             everywhere(goroutines: 12, threads: 4, &random) { random in
                 for _ in 0..<100 {
@@ -199,7 +199,7 @@ import Testing
 
     /// Selects over two mutexes, a semaphore, a channel and an alarm: each is held by one at a time, and nothing stays behind.
     @Test func selectedLocks() {
-        stress(rounds: 10, stressedRounds: 300) { random in
+        stress(rounds: 10, stressedRounds: 60) { random in
             let first = CSP.Mutex(0), second = CSP.Mutex(0), slots = Semaphore(2), channel = Channel<Int>(capacity: 1)
             let inFirst = SharedAtomic(0), inSecond = SharedAtomic(0), inSlots = SharedAtomic(0)
             everywhere(goroutines: 12, threads: 4, &random) { random in
