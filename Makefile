@@ -17,7 +17,7 @@ help: ## Lists these targets.
 
 .PHONY: format
 format: ## Formats every Swift file in place.
-	swift format format --in-place --parallel $(SWIFT_FILES)
+	@swift format format --in-place --parallel $(SWIFT_FILES)
 
 .PHONY: lint
 lint: ## Checks the format, and that each unsafe step says why it is safe.
@@ -50,6 +50,11 @@ stress: ## Runs the stress tests at length, in release, with 1, 2, 4 and 16 Ps.
 .PHONY: fatal
 fatal: ## Runs the programs that must die, and checks what they say.
 	swift test --filter CSPFatalTests
+
+.PHONY: refused
+refused: ## Checks that the compiler refuses races and other mistakes, with the messages in Tests/Refused.
+	swift build
+	Scripts/check-refused
 
 .PHONY: checks
 checks: ## Runs all tests with the runtime's invariants asserted (trait InternalChecks).

@@ -208,9 +208,17 @@ int64_t csp_cgroup_quota_milli(void) {
     return least;
 }
 
-csp_thread_record *csp_current_thread_record(void) {
-    static __thread csp_thread_record record;
-    return &record;
+static __thread csp_thread_record record;
+
+csp_thread_record *csp_current_thread_record(void) { return &record; }
+
+// Processors fetch cache lines in pairs.
+_Alignas(128) csp_read_gate csp_read_gates[CSP_READ_GATES];
+
+csp_read_gate *csp_current_read_gate(void) {
+    uint64_t own = record.worker_number - 1;
+    if (own < CSP_READ_GATES - CSP_SHARED_READ_GATES) return &csp_read_gates[CSP_SHARED_READ_GATES + own];
+    return &csp_read_gates[((uintptr_t)&record >> 12) % CSP_SHARED_READ_GATES];
 }
 
 // xorshift64*.

@@ -250,29 +250,3 @@ import Testing
         }
     }
 }
-
-/// Runs `body` with a number of its own in that many goroutines and threads at once, and waits for them. Each has its own random numbers.
-private func everywhere(
-    goroutines: Int, threads: Int, _ random: inout SeededGenerator,
-    _ body: @escaping @Sendable (Int, inout SeededGenerator) -> Void
-) {
-    let all = WaitGroup()
-    all.add(goroutines + threads)
-    for index in 0..<(goroutines + threads) {
-        let seed = random.next()
-        let run: @Sendable () -> Void = {
-            var random = SeededGenerator(seed: seed)
-            body(index, &random)
-            all.done()
-        }
-        if index < goroutines { go { run() } } else { Thread.detachNewThread(run) }
-    }
-    all.wait()
-}
-
-private func everywhere(
-    goroutines: Int, threads: Int, _ random: inout SeededGenerator,
-    _ body: @escaping @Sendable (inout SeededGenerator) -> Void
-) {
-    everywhere(goroutines: goroutines, threads: threads, &random) { _, random in body(&random) }
-}

@@ -50,6 +50,27 @@ let fatalPrograms: [String: @Sendable () -> Void] = [
     "semaphore-released-too-often": { Semaphore(2).release() },
     "semaphore-of-less-than-nothing": { _ = Semaphore(-1) },
     "semaphore-acquired-backwards": { Semaphore(1).acquire(-1) },
+    "map-written-by-two": {
+        let map = CheckedMap<Int, Int>()
+        map.meet { $0[1] = 2 }
+    },
+    "map-read-beside-a-writer": {
+        let map = CheckedMap<Int, Int>()
+        map.meet { _ = $0[1] }
+    },
+    "map-read-by-two": {
+        let map = CheckedMap([1: 1])
+        go { while true { _ = map[1] } }
+        while true { map[1] = 2 }
+    },
+    "map-iterated-beside-a-writer": {
+        let map = CheckedMap([1: 1, 2: 2, 3: 3])
+        let isInside = Channel<Void>()
+        map.forEach { _, _ in
+            go { write(&map[1], isInside) }
+            <-isInside
+        }
+    },
     "mutex-locked-twice": {
         Goroutine.run("recursive") {
             let mutex = CSP.Mutex()
@@ -163,4 +184,21 @@ private func installHandler() {
 private func fault() {
     // SAFETY: it is not; that is the point.
     unsafe UnsafeMutablePointer<Int>(bitPattern: opaque(8))!.pointee = 1
+}
+
+/// Says that it is inside, and stays there.
+private func write(_ value: inout Int?, _ isInside: Channel<Void>) {
+    isInside <- ()
+    Time.sleep(for: .seconds(60))
+    value = 1
+}
+
+extension CheckedMap<Int, Int> {
+    /// Runs `body` while another goroutine is writing.
+    fileprivate func meet(_ body: (CheckedMap) -> Void) {
+        let isInside = Channel<Void>()
+        go("writer") { write(&self[1], isInside) }
+        <-isInside
+        body(self)
+    }
 }

@@ -234,13 +234,28 @@ typedef struct {
     /// The futex of a plain thread that waits, and how long it spins first.
     uint32_t state;
     uint32_t linger;
-    /// The worker that this thread is, or NULL, and its number: from 1 in the order of their starts, 0 for any other thread.
+    /// The worker that this thread is, or NULL, and its number, which no other thread has meanwhile: from 1, small ones first; 0 for any other
+    /// thread.
     void *worker;
     uint64_t worker_number;
     /// Where the thread's fallback task-locals are, once asked for.
     uint64_t *task_locals;
 } csp_thread_record;
 csp_thread_record *csp_current_thread_record(void);
+
+/// Where threads count themselves in and out of read sections: see ReadSection.swift. First those that threads share, then one for each
+/// of the workers with the lowest numbers.
+enum { CSP_SHARED_READ_GATES = 16, CSP_READ_GATES = 256 };
+typedef struct {
+    uint64_t in;
+    uint64_t out;
+    uint64_t out_elsewhere;
+    uint64_t padding[13];
+} csp_read_gate;
+extern csp_read_gate csp_read_gates[CSP_READ_GATES];
+static inline csp_read_gate *csp_get_read_gate(int index) { return &csp_read_gates[index]; }
+/// The calling thread's.
+csp_read_gate *csp_current_read_gate(void);
 
 /// 64 random bits from a generator of the calling thread's: quick, and good enough to choose victims and cases.
 uint64_t csp_random(void);

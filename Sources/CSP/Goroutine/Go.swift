@@ -18,6 +18,14 @@ public func go(_ name: String? = nil, stackSize: Int? = nil, _ body: consuming s
         name, stackSize: stackSize, creatorAddress: csp_return_address(), GoroutineBody(run: body, group: nil))
 }
 
+/// The same for a function: `go(work)`.
+@inline(never)
+public func go(_ body: consuming sending @escaping () -> Void) {
+    // SAFETY: as above.
+    unsafe GoroutineRef.spawn(
+        nil, stackSize: nil, creatorAddress: csp_return_address(), GoroutineBody(run: body, group: nil))
+}
+
 /// A goroutine's identity.
 public struct Goroutine: Sendable, Identifiable, Hashable {
     // SAFETY: (whole type) the runtime is immortal; what is handed over is not used by the sender again.

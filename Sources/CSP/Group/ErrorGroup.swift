@@ -65,6 +65,21 @@ public final class ErrorGroup: @unchecked Sendable {
         return true
     }
 
+    /// The same for a function: `group.go(work)`.
+    @inline(never)
+    public func go(_ body: sending @escaping () throws -> Void) {
+        places?.send(())
+        unsafe start(nil, nil, csp_return_address(), body)
+    }
+
+    /// The same for a function.
+    @inline(never)
+    public func tryGo(_ body: sending @escaping () throws -> Void) -> Bool {
+        if let places, !places.trySend(()) { return false }
+        unsafe start(nil, nil, csp_return_address(), body)
+        return true
+    }
+
     @inline(__always)
     private func start(
         _ name: String?, _ stackSize: Int?, _ creator: UnsafeMutableRawPointer?,

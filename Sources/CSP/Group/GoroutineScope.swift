@@ -51,6 +51,10 @@ public struct GoroutineScope<Failure: Error>: ~Copyable {
         group.go(name, stackSize: stackSize) { [body = unsafe UnsafeSending(body)] in try unsafe body.value() }
     }
 
+    /// The same for a function: `group.go(work)`.
+    @available(*, noasync)
+    public func go(_ body: sending @escaping () throws(Failure) -> Void) { go(nil, body) }
+
     /// Runs `body` for each of the items, each in a goroutine of its own, and returns the results in the items' order once all are done.
     ///
     /// After a failure in the scope no more are started.

@@ -23,6 +23,7 @@ struct SchedulerCell: ~Copyable {
     var firstIdleWorker: WorkerRef?
     /// Workers with a thread, those that sleep, and those without a thread.
     var workers = 0
+    var workersMade: UInt64 = 0
     var sleepers = 0
     var retired: WorkerRef?
     var maxThreads = 10_000
@@ -38,7 +39,6 @@ struct SchedulerCell: ~Copyable {
 
     /// One dump at a time.
     let dumpLock = OwnedLock()
-    let workerCount = Atomic<UInt64>(0)
     let nextID = Atomic<UInt64>(1)
     /// Goroutines started by threads outside.
     let startedOutside = Atomic<Int>(0)

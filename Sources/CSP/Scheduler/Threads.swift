@@ -20,9 +20,11 @@ extension SchedulerCore {
         return worker
     }
 
+    /// Guarded by idleLock.
     private func makeWorker() -> WorkerRef {
+        cell.workersMade += 1
         let pointer = UnsafeMutablePointer<WorkerCell>.allocate(capacity: 1)
-        unsafe pointer.initialize(to: WorkerCell())
+        unsafe pointer.initialize(to: WorkerCell(number: cell.workersMade))
         return unsafe WorkerRef(pointer: pointer)
     }
 
@@ -67,6 +69,7 @@ extension WorkerRef {
         let core = SchedulerCore.running
         cell.threadID.store(0, ordering: .releasing)
         unsafe csp_current_thread_record().pointee.worker = nil
+        unsafe csp_current_thread_record().pointee.worker_number = 0
         csp_count_own_thread(-1)
         core.cell.idleLock.lock()
         core.cell.workers -= 1

@@ -51,7 +51,13 @@ struct WorkerCell: ~Copyable {
     /// Its thread, for dumps; 0 until it runs.
     let threadID = Atomic<Int32>(0)
 
-    init() { stateWords = ThreadStateWords() }
+    /// From 1 in the order in which they were made.
+    let number: UInt64
+
+    init(number: UInt64) {
+        self.number = number
+        stateWords = ThreadStateWords()
+    }
 
     /// Nil while it sleeps, and after the monitor has taken the processor away from a goroutine that computes or blocks.
     var processor: ProcessorRef? {
@@ -88,8 +94,7 @@ struct WorkerRef: Equatable {
         csp_set_coarse_now(csp_now())
         cell.threadID.store(csp_thread_id(), ordering: .releasing)
         unsafe csp_current_thread_record().pointee.worker = UnsafeMutableRawPointer(pointer)
-        unsafe csp_current_thread_record().pointee.worker_number =
-            SchedulerCore.running.cell.workerCount.wrappingAdd(1, ordering: .relaxed).newValue
+        unsafe csp_current_thread_record().pointee.worker_number = cell.number
         cell.stateWords.locate()
         unsafe csp_save_controls(context)
         while let goroutine = cell.isLocked ? waitForLocked() : findGoroutine() {

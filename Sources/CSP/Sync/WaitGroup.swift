@@ -63,6 +63,15 @@ public final class WaitGroup: Sendable {
             name, stackSize: stackSize, creatorAddress: csp_return_address(), GoroutineBody(run: body, group: self))
     }
 
+    /// The same for a function: `group.go(work)`.
+    @inline(never)
+    public func go(_ body: consuming sending @escaping () -> Void) {
+        add()
+        // SAFETY: as above.
+        unsafe GoroutineRef.spawn(
+            nil, stackSize: nil, creatorAddress: csp_return_address(), GoroutineBody(run: body, group: self))
+    }
+
     /// Under the lock: counts one more waiter, unless the counter is zero.
     private func join() -> Bool {
         var now = state.load(ordering: .acquiring)
