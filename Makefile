@@ -23,6 +23,7 @@ format: ## Formats every Swift file in place.
 lint: ## Checks the format, and that each unsafe step says why it is safe.
 	@swift format lint --strict --parallel $(SWIFT_FILES)
 	Scripts/check-safety-comments
+	Scripts/check-rule-tables
 
 .PHONY: warnings
 warnings: ## Builds everything in debug; a warning is an error.

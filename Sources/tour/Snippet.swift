@@ -37,10 +37,12 @@ let snippets: [any Snippet.Type] = [
     Cache.self,
     OnlyOnce.self,
     PatientLock.self,
+    SharedMap.self,
+    Group.self,
     // Pitfalls, and the ways out of them.
     Leak.self,
     LeakFixedByBuffer.self,
-    LeakFixedByDone.self,
+    LeakFixedByContext.self,
     Race.self,
     RaceFixedByAtomic.self,
     RaceFixedByToken.self,

@@ -50,6 +50,22 @@ func consumer(_ input: ReceiveChannel<Int>) {
     for value in input { print(value) }
 }
 
+final class SafeCounter: Sendable {
+    private let counts = CSP.Mutex<[String: Int]>([:])
+    func increment(_ key: String) { counts.withLock { $0[key, default: 0] += 1 } }
+    func value(_ key: String) -> Int? { counts.withLock { $0[key] } }
+}
+
+func expensiveComputation() -> Int { 7 }
+func best(_ context: Context) throws -> Int {
+    let result = Channel<Int>(capacity: 1)
+    go { result <- expensiveComputation() }
+    return try select {
+        Receive(result) { $0! }
+        Canceled(context)
+    }
+}
+
 // Bodies that throw, that differ in type, that only discard.
 
 struct Stopped: Error {}
@@ -100,6 +116,31 @@ func noncopyable() {
     files.receive()
 }
 
+// Contexts, groups, locks.
+
+func groups() throws {
+    let (context, cancel) = Context.background.withTimeout(.seconds(1))
+    defer { cancel() }
+    let (group, inner) = ErrorGroup.withContext(context, limit: 10)
+    for i in 0..<100 {
+        group.go {
+            try inner.check(); if i == 1_000 { throw Stopped() }
+        }
+    }
+    try group.wait()
+    print(try best(context), context.done == context.done)
+    let slots = Semaphore(3)
+    slots.acquire()
+    try slots.acquire(2, in: context)
+    slots.release(3)
+    let cached = RWMutex(["a": 1])
+    print(cached.withReadLock { $0["a"] } as Any)
+    let size = try Goroutine.run("sizes", stackSize: 1 << 20) {
+        try blocking { try Data(contentsOf: URL(filePath: "/etc/hostname")).count }
+    }
+    print(size)
+}
+
 @Suite struct CallSiteTests {
     @Test func snippetsRun() {
         inGoroutine {
@@ -118,6 +159,26 @@ func noncopyable() {
             quit.close()
             while case .value = numbers.tryReceive() {}
             #expect(throws: Stopped.self) { try bodies(numbers, quit, nil) }
+        }
+    }
+
+    @Test func groupsAndLocksRun() throws {
+        try groups()
+        inGoroutine { try groups() }
+        let counter = SafeCounter(), all = WaitGroup()
+        for _ in 0..<100 { all.go { counter.increment("a") } }
+        all.wait()
+        #expect(counter.value("a") == 100)
+    }
+
+    @Test func theBestFixGivesUp() {
+        inGoroutine {
+            #expect(try best(.background) == 7)
+            let (context, cancel) = Context.background.withCancel()
+            cancel()
+            var gaveUp = 0
+            for _ in 0..<100 where (try? best(context)) == nil { gaveUp += 1 }
+            #expect(gaveUp > 0)
         }
     }
 
