@@ -46,8 +46,6 @@ var workloads = []workload{
 	{"semaphore", semaphoreFour},
 	{"map-read", mapRead},
 	{"map-mixed", mapMixed},
-	{"dictionary-read", dictionaryRead},
-	{"dictionary-mixed", dictionaryMixed},
 	// Go's main is a goroutine already; here csp-bench stays on its plain main thread.
 	{"main-thread-consumer", func() float64 { return producerConsumer(300_000) }},
 	{"main-thread-ping-pong", func() float64 { return unbufferedPingPong(100_000) }},

@@ -11,45 +11,6 @@ func mapMixed() float64 {
 	for key := range 1000 {
 		shared.Store(key, key)
 	}
-	return mixByEight(
-		func(key int) (int, bool) {
-			value, ok := shared.Load(key)
-			if !ok {
-				return 0, false
-			}
-			return value.(int), true
-		},
-		func(key, value int) { shared.Store(key, value) },
-		func(key int) { shared.Delete(key) })
-}
-
-// The same on a map under a mutex.
-func dictionaryMixed() float64 {
-	var mutex sync.Mutex
-	guarded := map[int]int{}
-	for key := range 1000 {
-		guarded[key] = key
-	}
-	return mixByEight(
-		func(key int) (int, bool) {
-			mutex.Lock()
-			defer mutex.Unlock()
-			value, ok := guarded[key]
-			return value, ok
-		},
-		func(key, value int) {
-			mutex.Lock()
-			defer mutex.Unlock()
-			guarded[key] = value
-		},
-		func(key int) {
-			mutex.Lock()
-			defer mutex.Unlock()
-			delete(guarded, key)
-		})
-}
-
-func mixByEight(read func(int) (int, bool), store func(int, int), remove func(int)) float64 {
 	const goroutines, roundsEach = 8, 1_000_000
 	var all sync.WaitGroup
 	var wrong atomic.Int64
@@ -60,11 +21,11 @@ func mixByEight(read func(int) (int, bool), store func(int, int), remove func(in
 				for round := range roundsEach {
 					switch round % 10 {
 					case 4:
-						store(key, key)
+						shared.Store(key, key)
 					case 9:
-						remove(key)
+						shared.Delete(key)
 					default:
-						if value, ok := read(key); ok && value != key {
+						if value, ok := shared.Load(key); ok && value.(int) != key {
 							wrong.Add(1)
 						}
 					}

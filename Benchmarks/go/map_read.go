@@ -11,27 +11,6 @@ func mapRead() float64 {
 	for key := range 1000 {
 		shared.Store(key, key)
 	}
-	return readByEight(func(key int) int {
-		value, _ := shared.Load(key)
-		return value.(int)
-	})
-}
-
-// The same of a map under a mutex.
-func dictionaryRead() float64 {
-	var mutex sync.Mutex
-	guarded := map[int]int{}
-	for key := range 1000 {
-		guarded[key] = key
-	}
-	return readByEight(func(key int) int {
-		mutex.Lock()
-		defer mutex.Unlock()
-		return guarded[key]
-	})
-}
-
-func readByEight(read func(int) int) float64 {
 	const goroutines, roundsEach = 8, 1_000_000
 	var all sync.WaitGroup
 	var wrong atomic.Int64
@@ -40,7 +19,7 @@ func readByEight(read func(int) int) float64 {
 			all.Go(func() {
 				key := first * 100
 				for range roundsEach {
-					if read(key) != key {
+					if value, _ := shared.Load(key); value.(int) != key {
 						wrong.Add(1)
 					}
 					if key++; key == 1000 {

@@ -212,6 +212,26 @@ static __thread csp_thread_record record;
 
 csp_thread_record *csp_current_thread_record(void) { return &record; }
 
+static inline csp_reader_slot *own_slot(csp_reader_slot *slots) {
+    return record.worker_number - 1 < slots->count - 1 ? &slots[record.worker_number] : NULL;
+}
+
+void csp_reader_in(csp_reader_slot *slots) {
+    csp_reader_slot *own = own_slot(slots);
+    if (__builtin_expect(own != NULL, 1))
+        __atomic_store_n(&own->in, __atomic_load_n(&own->in, __ATOMIC_RELAXED) + 1, __ATOMIC_RELEASE);
+    else
+        __atomic_fetch_add(&slots->in, 1, __ATOMIC_ACQ_REL);
+}
+
+void csp_reader_out(csp_reader_slot *slots) {
+    csp_reader_slot *own = own_slot(slots);
+    if (__builtin_expect(own != NULL, 1))
+        __atomic_store_n(&own->out, __atomic_load_n(&own->out, __ATOMIC_RELAXED) + 1, __ATOMIC_RELEASE);
+    else
+        __atomic_fetch_add(&slots->out, 1, __ATOMIC_ACQ_REL);
+}
+
 // Processors fetch cache lines in pairs.
 _Alignas(128) csp_read_gate csp_read_gates[CSP_READ_GATES];
 

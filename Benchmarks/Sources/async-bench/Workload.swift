@@ -20,6 +20,10 @@ let workloads = [
     Workload(name: "skynet", run: skynet),
     Workload(name: "sleepers", run: sleepers),
     Workload(name: "cpu-bound", run: cpuBound),
+    Workload(name: "mutex-uncontended", run: mutexUncontended),
+    Workload(name: "mutex-contended", run: mutexContended),
+    Workload(name: "map-read", run: mapRead),
+    Workload(name: "map-mixed", run: mapMixed),
 ]
 
 /// The time that `body` takes, divided by the number of operations in it.

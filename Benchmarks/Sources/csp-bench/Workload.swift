@@ -41,8 +41,6 @@ let workloads = [
     Workload(name: "semaphore") { _ in semaphoreFour() },
     Workload(name: "map-read", operations: 8_000_000, run: mapRead),
     Workload(name: "map-mixed", operations: 8_000_000, run: mapMixed),
-    Workload(name: "dictionary-read", operations: 8_000_000, run: dictionaryRead),
-    Workload(name: "dictionary-mixed", operations: 8_000_000, run: dictionaryMixed),
     // What a user tries first: no goroutine around it, so a thread has to wait and be woken.
     Workload(name: "main-thread-consumer", operations: 300_000, onMainThread: true, run: producerConsumer),
     Workload(name: "main-thread-ping-pong", operations: 100_000, onMainThread: true, run: unbufferedPingPong),

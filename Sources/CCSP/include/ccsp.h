@@ -243,6 +243,19 @@ typedef struct {
 } csp_thread_record;
 csp_thread_record *csp_current_thread_record(void);
 
+/// Where the readers of one lock count themselves: cache lines for each worker, which nobody else writes to, and one for all other threads. A
+/// worker needs no more than a load and a store, and in and out are counted apart, so that neither waits for the other's store.
+typedef struct {
+    uint64_t in;
+    uint64_t out;
+    /// In the first: how many slots there are.
+    uint64_t count;
+    uint64_t padding[13];
+} csp_reader_slot;
+/// Count the calling thread's reader in or out, which is visible no later than whatever it does next is, if there is a membarrier in between.
+void csp_reader_in(csp_reader_slot *slots);
+void csp_reader_out(csp_reader_slot *slots);
+
 /// Where threads count themselves in and out of read sections: see ReadSection.swift. First those that threads share, then one for each
 /// of the workers with the lowest numbers.
 enum { CSP_SHARED_READ_GATES = 16, CSP_READ_GATES = 256 };

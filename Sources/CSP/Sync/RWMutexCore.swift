@@ -1,5 +1,5 @@
-import CCSP
-import Synchronization
+public import CCSP
+public import Synchronization
 
 /// What a reader-writer mutex is, without its value.
 ///
@@ -9,12 +9,12 @@ import Synchronization
 /// Readers count themselves in `state`. Where that is contended they count themselves in a slot of their thread's instead, and share no
 /// cache line: `bias` then points to the slots. A reader may leave on another thread than it came on; only the sum counts. (After Dice and Kogan, "BRAVO: Biased Locking for Reader-Writer Locks", 2019.) A reader of
 /// this kind and a writer meet in a Dekker handshake with the cost on the writer's side:
-/// - A reader adds to its slot (A), then loads `bias` (B), and is in if it is still set. It leaves by subtracting (D), then loads `bias` (F), and
-///   looks for a waiting writer if it is not set.
-/// - A writer clears `bias` (C), runs membarrier, sums up the slots (S), and waits unless they come to 0.
+/// - A reader counts itself in in its slot (A), then loads `bias` (B), and is in if it is still set. It leaves by counting itself out (D), then
+///   loads `bias` (F), and looks for a waiting writer if it is not set.
+/// - A writer clears `bias` (C), runs membarrier, sums up the slots (S), first who is out and then who is in, and waits unless they are as many.
 /// If B missed C then B came before the barrier's point in the reader's instruction stream, and so did A: S sees it. If F missed C, S sees D.
-/// A reader that had to go back is seen by S for a moment, too; it then looks for the writer as one that leaves does. The sum is never too
-/// low: who is inside has added before the barrier's point.
+/// A reader that had to go back is seen by S for a moment, too; it then looks for the writer as one that leaves does. The difference is never too
+/// low: who is inside has counted itself in before the barrier's point, and whoever is seen out is seen in.
 /// A membarrier costs microseconds: readers set `bias` again a millisecond after it was cleared, at the earliest. Only a reader who is inside by
 /// `state` sets it, under the lock, and not beside a writer; so no writer can come to believe that there were no slots to look at.
 ///
@@ -27,27 +27,28 @@ import Synchronization
 struct RWMutexCore: ~Copyable {
     // SAFETY: (whole type) waiters stay in their places until they are off the list; the slots live as long as the mutex.
     // Must be first.
-    let writers = MutexCore()
+    @usableFromInline let writers = MutexCore()
     /// The readers inside, but for those in slots, and the two bits.
-    let state = Atomic<UInt32>(0)
-    let lockWord = Atomic<UInt32>(0)
-    let bias = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
+    @usableFromInline let state = Atomic<UInt32>(0)
+    @usableFromInline let lockWord = Atomic<UInt32>(0)
+    @usableFromInline let bias = unsafe Atomic<UnsafeMutablePointer<csp_reader_slot>?>(nil)
     // Guarded by the lock.
-    var readers = WaitList()
+    @usableFromInline var readers = WaitList()
     /// The writer that waits for readers to leave.
-    var drainer: UnsafeMutablePointer<Waiter>?
+    @usableFromInline var drainer: UnsafeMutablePointer<Waiter>?
     /// Until when there is no bias.
-    var unbiasedUntil: Int64 = 0
+    @usableFromInline var unbiasedUntil: Int64 = 0
     /// Once there was contention, for good.
-    var slots: UnsafeMutableRawPointer?
+    @usableFromInline var slots: UnsafeMutablePointer<csp_reader_slot>?
 
     @usableFromInline init() {}
 
-    deinit { unsafe slots?.deallocate() }
+    @inlinable deinit { unsafe slots?.deallocate() }
 }
 
 /// How a reader came in, and must leave.
 @usableFromInline
+@frozen
 enum ReadTicket { case counted, inSlot }
 
 /// A reader-writer mutex's core by reference. Whoever locks or unlocks keeps it alive.
@@ -61,9 +62,9 @@ struct RWMutexRef: @unchecked Sendable {
     @inlinable @inline(__always)
     init(_ pointer: UnsafeMutablePointer<RWMutexCore>) { unsafe self.pointer = unsafe pointer }
 
-    private var core: RWMutexCore {
-        @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
-        @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
+    @usableFromInline var core: RWMutexCore {
+        @inlinable @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
+        @inlinable @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
     }
 
     private var writers: MutexRef {
@@ -76,7 +77,7 @@ struct RWMutexRef: @unchecked Sendable {
 
     // The bits of `state`.
     /// A writer is inside, or waits for readers to leave.
-    private static var writerBit: UInt32 { 1 << 31 }
+    @usableFromInline static var writerBit: UInt32 { @inlinable get { 1 << 31 } }
     /// Readers are queued.
     private static var queuedBit: UInt32 { 1 << 30 }
     private static var countMask: UInt32 { queuedBit - 1 }
@@ -85,45 +86,56 @@ struct RWMutexRef: @unchecked Sendable {
 
     // MARK: Read
 
-    @usableFromInline @inline(never)
+    @inlinable @inline(__always)
     func readLock() -> ReadTicket {
-        if let ticket = readLockByBias() ?? readLockByState() { return ticket }
-        return readLockSlow()
+        if readLockByBias() { return .inSlot }
+        let now = core.state.load(ordering: .relaxed)
+        if now & Self.writerBit != 0 { return readLockSlow() }
+        if core.state.compareExchange(expected: now, desired: now &+ 1, ordering: .acquiring).exchanged {
+            return .counted
+        }
+        return readLockContended()
+    }
+
+    @inlinable @inline(__always)
+    func readLockByBias() -> Bool {
+        guard let slots = unsafe core.bias.load(ordering: .acquiring) else { return false }
+        unsafe csp_reader_in(slots)
+        csp_compiler_barrier()
+        if unsafe core.bias.load(ordering: .acquiring) != nil { return true }
+        leaveSlot()
+        return false
+    }
+
+    /// After it has met another reader.
+    @usableFromInline @inline(never)
+    func readLockContended() -> ReadTicket {
+        guard readLockByState() else { return readLockSlow() }
+        considerBias()
+        return .counted
     }
 
     /// Nil beside a writer.
     @usableFromInline @inline(never)
-    func tryReadLock() -> ReadTicket? { readLockByBias() ?? readLockByState() }
-
-    @inline(__always)
-    private func readLockByBias() -> ReadTicket? {
-        guard let slots = unsafe core.bias.load(ordering: .acquiring) else { return nil }
-        unsafe ReaderSlots.add(1, in: slots)
-        csp_compiler_barrier()
-        if unsafe core.bias.load(ordering: .acquiring) != nil { return .inSlot }
-        unsafe leave(slots)
-        return nil
+    func tryReadLock() -> ReadTicket? {
+        if readLockByBias() { return .inSlot }
+        return readLockByState() ? .counted : nil
     }
 
-    @inline(__always)
-    private func readLockByState() -> ReadTicket? {
+    /// False beside a writer.
+    private func readLockByState() -> Bool {
         var now = core.state.load(ordering: .relaxed)
-        var isContended = false
         while now & Self.writerBit == 0 {
             let (exchanged, original) = core.state.compareExchange(
                 expected: now, desired: now + 1, ordering: .acquiring)
-            if exchanged {
-                if isContended { considerBias() }
-                return .counted
-            }
-            isContended = true
+            if exchanged { return true }
             now = original
         }
-        return nil
+        return false
     }
 
-    @inline(never)
-    private func readLockSlow() -> ReadTicket {
+    @usableFromInline @inline(never)
+    func readLockSlow() -> ReadTicket {
         lock.lock()
         var now = core.state.load(ordering: .relaxed)
         while true {
@@ -145,23 +157,28 @@ struct RWMutexRef: @unchecked Sendable {
         return .counted
     }
 
-    @usableFromInline @inline(never)
+    @inlinable @inline(__always)
     func readUnlock(_ ticket: ReadTicket) {
-        // Set before the first reader could come in by them.
-        if ticket == .inSlot { return unsafe leave(core.slots!) }
+        if ticket == .inSlot { return leaveSlot() }
         let now = core.state.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue
-        if now & Self.writerBit != 0, now & Self.countMask == 0 { wakeDrainer() }
+        if now & Self.writerBit != 0 { leaveBesideWriter(now) }
     }
 
-    @inline(__always)
-    private func leave(_ slots: UnsafeMutableRawPointer) {
-        unsafe ReaderSlots.add(-1, in: slots)
+    @usableFromInline @inline(never)
+    func leaveBesideWriter(_ now: UInt32) {
+        if now & Self.countMask == 0 { wakeDrainer() }
+    }
+
+    @inlinable @inline(__always)
+    func leaveSlot() {
+        // Set before the first reader could come in by them.
+        unsafe csp_reader_out(core.slots!)
         csp_compiler_barrier()
         if unsafe core.bias.load(ordering: .relaxed) == nil { wakeDrainer() }
     }
 
-    @inline(never)
-    private func wakeDrainer() {
+    @usableFromInline @inline(never)
+    func wakeDrainer() {
         lock.lock()
         guard let waiter = unsafe core.drainer, isDrained else { return lock.unlock() }
         unsafe core.drainer = nil
@@ -225,7 +242,7 @@ struct RWMutexRef: @unchecked Sendable {
     private var isDrained: Bool {
         if core.state.load(ordering: .acquiring) & Self.countMask != 0 { return false }
         guard let slots = unsafe core.slots else { return true }
-        return unsafe ReaderSlots.sum(slots) == 0
+        return unsafe ReaderSlots.areEmpty(slots)
     }
 
     /// False beside anybody.
@@ -276,43 +293,32 @@ struct RWMutexRef: @unchecked Sendable {
     }
 }
 
-/// Where readers count themselves: a cache line for each worker, which nobody else writes to, and one for all other threads. Neither needs more
-/// than a load and a store for a worker: a goroutine does not leave its thread in between.
+/// A reader-writer mutex's slots; csp_reader_in counts.
 private enum ReaderSlots {
-    // SAFETY: (whole type) `count` lines of zeroed memory, each with an atomic at its beginning.
+    // SAFETY: (whole type) memory of `count` slots, of which the words are used through atomics only.
     private static let count = min(64, 4 * Int(csp_affinity_cpus()))
-    private static var stride: Int { 128 }
-    /// How many there are is written at the end of the first.
-    private static var countOffset: Int { 64 }
 
-    static func make() -> UnsafeMutableRawPointer {
-        let slots = UnsafeMutableRawPointer.allocate(byteCount: count * stride, alignment: stride)
-        unsafe slots.initializeMemory(as: UInt8.self, repeating: 0, count: count * stride)
-        unsafe slots.storeBytes(of: UInt64(count), toByteOffset: countOffset, as: UInt64.self)
+    static func make() -> UnsafeMutablePointer<csp_reader_slot> {
+        let alignment = MemoryLayout<csp_reader_slot>.stride
+        let slots = unsafe UnsafeMutableRawPointer.allocate(byteCount: count * alignment, alignment: alignment)
+            .bindMemory(to: csp_reader_slot.self, capacity: count)
+        unsafe slots.initialize(repeating: csp_reader_slot(), count: count)
+        unsafe slots.pointee.count = UInt64(count)
         return unsafe slots
     }
 
-    /// Not to be inlined where a goroutine may change threads.
-    @inline(__always)
-    static func add(_ delta: Int, in slots: UnsafeMutableRawPointer) {
-        let worker = unsafe csp_current_thread_record().pointee.worker_number
-        let isOwn = unsafe worker &- 1 < slots.load(fromByteOffset: countOffset, as: UInt64.self) &- 1
-        let slot = unsafe slot(isOwn ? Int(truncatingIfNeeded: worker) : 0, of: slots)
-        if isOwn {
-            unsafe slot.pointee.store(slot.pointee.load(ordering: .relaxed) &+ delta, ordering: .releasing)
-        } else {
-            unsafe slot.pointee.wrappingAdd(delta, ordering: .acquiringAndReleasing)
+    /// Whether as many are out as in. Whoever is seen out is then seen in.
+    static func areEmpty(_ slots: UnsafeMutablePointer<csp_reader_slot>) -> Bool {
+        let out = unsafe sum(1, slots)
+        return unsafe sum(0, slots) == out
+    }
+
+    private static func sum(_ word: Int, _ slots: UnsafeMutablePointer<csp_reader_slot>) -> UInt64 {
+        var sum: UInt64 = 0
+        for index in 0..<count {
+            let words = unsafe UnsafeMutableRawPointer(slots + index).assumingMemoryBound(to: Atomic<UInt64>.self)
+            unsafe sum &+= words[word].load(ordering: .acquiring)
         }
-    }
-
-    static func sum(_ slots: UnsafeMutableRawPointer) -> Int {
-        var sum = 0
-        for index in 0..<count { sum += unsafe slot(index, of: slots).pointee.load(ordering: .acquiring) }
         return sum
-    }
-
-    @inline(__always)
-    private static func slot(_ index: Int, of slots: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Atomic<Int>> {
-        unsafe (slots + index &* stride).assumingMemoryBound(to: Atomic<Int>.self)
     }
 }
