@@ -42,7 +42,13 @@ bool csp_membarrier_register(void) {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-void csp_membarrier(void) { syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0); }
+void csp_membarrier(void) {
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) return;
+    static const char message[] = "fatal error: the kernel refuses membarrier, which it has allowed before; set CSP_MEMBARRIER=off, or install "
+                                  "the seccomp filter before the program starts\n";
+    csp_write_error(message, sizeof message - 1);
+    csp_trap();
+}
 
 typedef struct {
     void (*body)(void *);

@@ -21,6 +21,7 @@ import Testing
         ("map-read-beside-a-writer", "fatal error: concurrent map read and map write"),
         ("map-read-by-two", "fatal error: concurrent map read and map write"),
         ("map-iterated-beside-a-writer", "fatal error: concurrent map iteration and map write"),
+        ("more-workers-than-the-limit", "panic: withGoroutines: 4 workers do not fit into the limit of 2"),
         ("ticker-of-zero", "panic: non-positive interval for NewTicker"),
         ("ticker-reset-to-zero", "panic: non-positive interval for Ticker.Reset"),
         ("negative-capacity", "panic: makechan: size out of range"),

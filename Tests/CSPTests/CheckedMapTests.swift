@@ -17,6 +17,13 @@ import Testing
         #expect(map.isEmpty)
     }
 
+    @Test func aDefaultMayLookAtTheMap() {
+        let map = CheckedMap(["a": [1]])
+        map["b", default: [map.count]].append(2)
+        map["a", default: [map.count]].append(3)
+        #expect(map["b"] == [1, 2] && map["a"] == [1, 3])
+    }
+
     @Test func aBodyOfForEachMayChangeTheMap() {
         let map = CheckedMap<Int, Int>()
         for key in 0..<100 { map[key] = key }

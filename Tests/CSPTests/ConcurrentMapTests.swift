@@ -1,4 +1,5 @@
 import CSP
+import Foundation
 import Testing
 
 @Suite struct ConcurrentMapTests {
@@ -191,6 +192,77 @@ import Testing
         }
     }
 
+    @Test func aTableGoesWithItsMap() {
+        func kilobytes() -> Int {
+            let fields = try! String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")
+            return Int(fields[1])! * 4
+        }
+        func fill() {
+            let map = ConcurrentMap<Int, Int>()
+            for key in 0..<100_000 { map[key] = key }
+        }
+        for _ in 0..<3 { fill() }
+        let before = kilobytes()
+        // More than 3 MB of tables each.
+        for _ in 0..<40 { fill() }
+        #expect(kilobytes() - before < 60_000)
+    }
+
+    /// However busy the readers are.
+    @Test func whatIsReplacedIsReleasedBesideReaders() {
+        inGoroutine {
+            let alive = SharedAtomic(0), map = ConcurrentMap<Int, Counted>(), isOver = SharedAtomic(0)
+            for key in 0..<8 { map[key] = Counted(alive) }
+            let readers = WaitGroup()
+            for first in 0..<4 {
+                let read: @Sendable () -> Void = {
+                    var key = first
+                    while isOver.load() == 0 {
+                        if map[key & 7] == nil { Issue.record() }
+                        key += 1
+                    }
+                    readers.done()
+                }
+                readers.add()
+                if first % 2 == 0 { go(read) } else { startThread(read) }
+            }
+            for round in 0..<20 {
+                for key in 0..<10_000 { map[key & 7] = Counted(alive) }
+                #expect(eventually { alive.load() < 1000 }, "round \(round)")
+            }
+            isOver.store(1)
+            readers.wait()
+            #expect(eventually { alive.load() == 8 })
+        }
+    }
+
+    /// A body that waits holds up the freeing of its own part only, and nothing piles up behind it.
+    @Test func aLongUpdateHoldsUpNobody() {
+        inGoroutine {
+            let ledger = Ledger(2000), map = ConcurrentMap<Int, Kept>(), gate = Channel<Void>(),
+                isInside = Channel<Void>()
+            map[-1] = Kept(0, ledger)
+            let updates = WaitGroup()
+            updates.go {
+                map.update(-1) { _ in
+                    isInside <- ()
+                    <-gate
+                }
+            }
+            <-isInside
+            // A reader, and forEach, do not wait.
+            #expect(map[-1]?.id == 0)
+            var seen = 0
+            map.forEach { _, _ in
+                seen += 1
+                return true
+            }
+            #expect(seen == 1)
+            gate <- ()
+            updates.wait()
+        }
+    }
+
     @Test func swiftTasksUseItToo() async {
         let map = ConcurrentMap<Int, Int>()
         await withTaskGroup(of: Void.self) { group in
@@ -234,6 +306,15 @@ private final class Kept: @unchecked Sendable {
         self.id = id
         token = TokenObject(id, ledger)
     }
+}
+
+private final class Counted: Sendable {
+    private let alive: SharedAtomic<Int>
+    init(_ alive: SharedAtomic<Int>) {
+        self.alive = alive
+        alive.add(1)
+    }
+    deinit { alive.add(-1) }
 }
 
 private struct SplitMix {

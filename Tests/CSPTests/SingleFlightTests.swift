@@ -137,6 +137,13 @@ import Testing
             cancel()
             all.wait()
             #expect(gaveUp.load() == 1)
+            // Whoever has given up before does not begin.
+            #expect(throws: ContextError.canceled) {
+                try flights.run(2, in: context) {
+                    Issue.record("ran although the context was done")
+                    return 0
+                }
+            }
             gate <- ()
             #expect(try! other.receive()!.result.get() == 7)
         }

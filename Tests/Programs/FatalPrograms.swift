@@ -71,6 +71,11 @@ let fatalPrograms: [String: @Sendable () -> Void] = [
             <-isInside
         }
     },
+    "more-workers-than-the-limit": {
+        try? withGoroutines(limit: 2) { group in
+            group.work(on: Channel<Int>().receiver, workers: 4) { _ in }
+        }
+    },
     "mutex-locked-twice": {
         Goroutine.run("recursive") {
             let mutex = CSP.Mutex()

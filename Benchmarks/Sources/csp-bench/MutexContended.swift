@@ -4,8 +4,8 @@ import Foundation
 /// One increment by any of eight goroutines under one mutex.
 ///
 /// The longest wait of each goroutine's goes to standard error, because a mutex that starves them would look fast.
-func mutexContended() -> Double {
-    let goroutines = 8, roundsEach = 2_000_000
+func mutexContended(_ operations: Int) -> Double {
+    let goroutines = 8, roundsEach = operations / 8
     let counter = CSP.Mutex(0), longest = CSP.Mutex(Duration.zero)
     let all = WaitGroup()
     let result = nanoseconds(per: goroutines * roundsEach) {

@@ -1,8 +1,7 @@
 import CSP
 
 /// One lock and unlock of a mutex that nobody else wants.
-func mutexUncontended() -> Double {
-    let rounds = 50_000_000
+func mutexUncontended(rounds: Int) -> Double {
     let counter = CSP.Mutex(0)
     let result = nanoseconds(per: rounds) {
         for _ in 0..<rounds { counter.withLock { $0 += 1 } }

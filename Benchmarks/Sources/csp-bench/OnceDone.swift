@@ -1,8 +1,7 @@
 import CSP
 
 /// One look at something that was done once.
-func onceDone() -> Double {
-    let rounds = 200_000_000
+func onceDone(rounds: Int) -> Double {
     let once = Once()
     var count = 0
     let result = nanoseconds(per: rounds) {

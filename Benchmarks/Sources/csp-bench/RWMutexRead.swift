@@ -1,8 +1,8 @@
 import CSP
 
 /// One read by any of eight goroutines under one reader-writer mutex.
-func rwMutexRead() -> Double {
-    let goroutines = 8, roundsEach = 2_000_000
+func rwMutexRead(_ operations: Int) -> Double {
+    let goroutines = 8, roundsEach = operations / 8
     let value = RWMutex(1)
     let sum = SharedAtomic(0)
     let all = WaitGroup()

@@ -1,8 +1,8 @@
 import CSP
 
 /// One acquisition and release by any of eight goroutines of a semaphore of four.
-func semaphoreFour() -> Double {
-    let goroutines = 8, roundsEach = 500_000
+func semaphoreFour(_ operations: Int) -> Double {
+    let goroutines = 8, roundsEach = operations / 8
     let slots = Semaphore(4)
     let served = SharedAtomic(0)
     let all = WaitGroup()

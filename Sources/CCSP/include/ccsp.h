@@ -192,7 +192,7 @@ void csp_futex_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds
 void csp_futex_wake(const uint32_t *word, int count);
 
 /// Registers for and runs membarrier(PRIVATE_EXPEDITED): on return, every thread of this process has executed a full
-/// memory barrier. False where the kernel refuses.
+/// memory barrier. The first is false where the kernel refuses; the second then ends the process.
 bool csp_membarrier_register(void);
 void csp_membarrier(void);
 
@@ -263,7 +263,11 @@ typedef struct {
     uint64_t in;
     uint64_t out;
     uint64_t out_elsewhere;
-    uint64_t padding[13];
+    uint64_t padding;
+} csp_read_counts;
+typedef struct {
+    csp_read_counts banks[2];
+    uint64_t padding[8];
 } csp_read_gate;
 extern csp_read_gate csp_read_gates[CSP_READ_GATES];
 static inline csp_read_gate *csp_get_read_gate(int index) { return &csp_read_gates[index]; }

@@ -22,6 +22,7 @@ public final class ErrorGroup: @unchecked Sendable {
     private let running = WaitGroup()
     /// Holds something for each goroutine, if there is a limit.
     private let places: Channel<Void>?
+    var limit: Int? { places?.capacity }
     private let context: Context?
     private let cancel: CancelFunction?
 

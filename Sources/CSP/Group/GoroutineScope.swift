@@ -108,11 +108,15 @@ extension GoroutineScope<any Error> {
     ///     requests.close()
     /// }
     /// ```
-    /// A worker that finds the scope's context done throws its error and leaves the rest of the jobs: send them with `send(_:in:)`.
+    /// A worker that finds the scope's context done throws its error and leaves the rest of the jobs: send them with `send(_:in:)`. Traps if there are to
+    /// be more workers than the scope's limit allows: they end only with the jobs.
     @available(*, noasync)
     public func work<Job>(
         on jobs: ReceiveChannel<Job>, workers count: Int, _ body: @escaping @Sendable (sending Job) throws -> Void
     ) {
+        if let limit = group.limit, count > limit {
+            fatal("panic: withGoroutines: \(count) workers do not fit into the limit of \(limit)")
+        }
         for _ in 0..<count {
             go { [context] in
                 while let job = try jobs.receive(in: context) { try body(job) }

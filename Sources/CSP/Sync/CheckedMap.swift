@@ -7,7 +7,8 @@ public import Synchronization
 /// cannot look: legacy code, `@unchecked Sendable` types, and programs moved over from Go. To share a map on purpose, use a `ConcurrentMap`, or a `Mutex`
 /// around a `Dictionary`.
 ///
-/// Every overlap in time is caught, which Go only promises to try; two uses that happen not to overlap are not, even if nothing orders them.
+/// Every overlap in time is caught, which Go only promises to try; two uses that happen not to overlap are not, even if nothing orders them. As with
+/// any variable, a change and a use within it overlap: `map["a"]?.append(map.count)` looks at the map while it changes.
 /// - Complexity: That of a dictionary, and two atomic operations per use.
 @safe
 public final class CheckedMap<Key: Hashable, Value> {
@@ -45,9 +46,11 @@ public final class CheckedMap<Key: Hashable, Value> {
     public subscript(key: Key, default defaultValue: @autoclosure () -> Value) -> Value {
         get { read { $0[key] } ?? defaultValue() }
         _modify {
+            // Before: it may look at the map.
+            let first = self[key] == nil ? defaultValue() : nil
             beginWrite()
             defer { endWrite() }
-            yield unsafe &dictionary.pointee[key, default: defaultValue()]
+            yield unsafe &dictionary.pointee[key, default: first ?? defaultValue()]
         }
     }
 

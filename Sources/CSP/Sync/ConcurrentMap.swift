@@ -1,6 +1,6 @@
 public import Synchronization
 
-/// A dictionary that goroutines, threads and Swift tasks share (Go's `sync.Map`). Reading takes no lock and never waits.
+/// A dictionary that goroutines, threads and Swift tasks share (Go's `sync.Map`). Reading, `forEach` included, takes no lock and never waits.
 ///
 /// ```swift
 /// let pages = ConcurrentMap<URL, Page>()
@@ -25,8 +25,9 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
     @usableFromInline let seeds = (
         UInt64(bitPattern: Int64(1.hashValue)), UInt64(bitPattern: Int64(2.hashValue)) | 1
     )
-    /// Whether `freeLate` will run.
+    /// Whether `freeLate` will run, and after how many milliseconds.
     private let willFree = Atomic<Bool>(false)
+    private let freeingDelay = Atomic<Int>(10)
 
     @usableFromInline
     @safe
@@ -48,6 +49,7 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
 
     /// Without any keys.
     public init() {
+        guard MemoryLayout<MapShard>.size <= Self.stride else { fatalUnknownLayout() }
         // Seldom do two of so few writers meet in one.
         shardCount = min(128, 8 * NearbyIndex.count)
         shift = UInt(UInt.bitWidth - shardCount.trailingZeroBitCount)
@@ -61,9 +63,10 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
     deinit {
         for index in 0..<shardCount {
             let shard = shard(index)
-            shard.removeAll()
             // Nobody can be looking any more.
-            unsafe free(shard.shard.retiredEntries)
+            shard.removeAll()
+            unsafe free(shard.takeRetired())
+            unsafe free(shard.takeWaiting())
         }
         unsafe shards.deallocate()
     }
@@ -77,7 +80,10 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
         get {
             let hash = hash(key)
             let section = ReadSection.enter()
-            defer { section.leave() }
+            defer {
+                section.leave()
+                withExtendedLifetime(self) {}
+            }
             guard let table = shard(of: hash).table, let (_, entry) = unsafe find(key, hash, in: table) else {
                 return nil
             }
@@ -99,7 +105,7 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
     ///
     /// No key comes twice. Keys that others store or remove meanwhile may come or not; those that stay do come. `body` may use the map, and
     /// wait.
-    /// - Complexity: O(n), also in memory: a part of the map is copied at a time.
+    /// - Complexity: O(n) for the most keys that there have been, also in memory: a part of the map is copied at a time.
     @inlinable
     public func forEach<E: Error>(_ body: (Key, Value) throws(E) -> Bool) throws(E) {
         for index in 0..<(1 << (UInt(UInt.bitWidth) - shift)) {
@@ -156,8 +162,8 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
     /// ```swift
     /// counts.update(word) { $0 = ($0 ?? 0) + 1 }
     /// ```
-    /// - Parameter body: Runs once, with a part of the map locked: for it to use the same map is to wait for itself, for ever. If it throws,
-    ///   nothing changes.
+    /// - Parameter body: Runs once, with a part of the map locked: for it to change the same map may be to wait for itself, for ever. If it throws,
+    ///   nothing changes. What it changes is a copy, since others may be reading the value: appending to an array copies the array.
     /// - Returns: What `body` returns.
     @inlinable
     @discardableResult
@@ -191,7 +197,10 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
         let hash = hash(key)
         let shard = shard(of: hash)
         shard.mutex.lock(.mutex)
-        defer { unlock(shard) }
+        defer {
+            unlock(shard)
+            withExtendedLifetime(self) {}
+        }
         guard let table = shard.table, let (slot, entry) = unsafe find(key, hash, in: table) else {
             let (change, result) = try body(nil)
             if case .store(let value) = change { unsafe shard.insert(Self.makeEntry(key, value), hash) }
@@ -201,7 +210,7 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
         switch change {
         case .keep: break
         case .remove: unsafe shard.replace(in: slot, by: nil)
-        case .store(let value): unsafe shard.replace(in: slot, by: Self.makeEntry(key, value))
+        case .store(let value): unsafe shard.replace(in: slot, by: Self.makeEntry(entry.pointee.key, value))
         }
         return result
     }
@@ -233,14 +242,22 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
     @inlinable
     func pairs(in shard: MapShardRef) -> [(Key, Value)] {
         var pairs: [(Key, Value)] = []
-        shard.mutex.lock(.mutex)
-        defer { unlock(shard) }
+        let section = ReadSection.enter()
+        defer {
+            section.leave()
+            withExtendedLifetime(self) {}
+        }
         guard let table = shard.table else { return [] }
         pairs.reserveCapacity(Int(shard.shard.count.load(ordering: .relaxed)))
         for index in 0...table.mask {
-            guard let entry = unsafe table.slot(index).pointee.entry.load(ordering: .relaxed) else { continue }
+            guard let entry = unsafe table.slot(index).pointee.entry.load(ordering: .acquiring) else { continue }
             let each = unsafe entry.assumingMemoryBound(to: Entry.self)
             unsafe pairs.append((each.pointee.key, each.pointee.value))
+        }
+        // A key that was removed and stored again meanwhile is in the slot where it was, unless another one with its hash has taken that.
+        if unsafe table.hasTwins.pointee.load(ordering: .acquiring) {
+            var seen = Set<Key>()
+            pairs.removeAll { !seen.insert($0.0).inserted }
         }
         return pairs
     }
@@ -281,7 +298,7 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
     /// Lets go of a shard's mutex, and frees what it can.
     @inlinable @inline(__always)
     func unlock(_ shard: MapShardRef) {
-        if shard.shard.retiredCount != 0 { return unlockSlow(shard) }
+        if shard.hasRetired { return unlockSlow(shard) }
         shard.mutex.unlock()
     }
 
@@ -307,17 +324,25 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
     @usableFromInline
     func scheduleFreeing() {
         guard !willFree.load(ordering: .relaxed), !willFree.exchange(true, ordering: .relaxed) else { return }
-        _ = Time.Timer(.milliseconds(10)) { [weak self] in self?.freeLate() }
+        _ = Time.Timer(.milliseconds(freeingDelay.load(ordering: .relaxed))) { [weak self] in self?.freeLate() }
     }
 
-    /// In a goroutine of its own: frees what nobody else has come to free.
+    /// In a goroutine of its own: frees what nobody else has come to free. Later and later while readers are in the way.
     private func freeLate() {
         willFree.store(false, ordering: .relaxed)
+        var isAnyLeft = false
         for index in 0..<shardCount {
             let shard = shard(index)
-            shard.mutex.lock(.mutex)
-            unlockSlow(shard, isLate: true)
+            guard shard.mutex.tryLock() else {
+                isAnyLeft = true
+                continue
+            }
+            let (entries, areOthersLeft) = unsafe shard.unlockAndTakeFree(isLate: true)
+            if areOthersLeft { isAnyLeft = true }
+            unsafe free(entries)
         }
+        freeingDelay.store(isAnyLeft ? min(1000, 2 * freeingDelay.load(ordering: .relaxed)) : 10, ordering: .relaxed)
+        if isAnyLeft { scheduleFreeing() }
     }
 }
 

@@ -25,20 +25,58 @@ struct MapShard: ~Copyable {
     @usableFromInline let count = Atomic<UInt32>(0)
     // Guarded by the mutex.
     @usableFromInline var used: UInt32 = 0
-    @usableFromInline var retiredCount: UInt32 = 0
-    /// How many must be retired before somebody tries to free them.
+    /// What was put out of use; it goes on to `waiting` when there is enough of it.
+    @usableFromInline var retired = RetiredList()
+    /// How many must be retired before somebody sees to it.
     @usableFromInline var patience: UInt32 = 1
-    @usableFromInline var retiredEntries: UnsafeMutableRawPointer?
-    @usableFromInline var retiredTables: UnsafeMutableRawPointer?
 
     // What readers need, not on the writers' cache line.
     @usableFromInline let table = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
-    @usableFromInline let padding = InlineArray<7, UInt64>(repeating: 0)
+    // Guarded by the mutex.
+    /// Will be free when the grace period with this number is over.
+    @usableFromInline var waiting = RetiredList()
+    @usableFromInline var waitsFor: UInt64 = 0
+    @usableFromInline let padding = InlineArray<3, UInt64>(repeating: 0)
 
     @usableFromInline init() {}
 
     /// So that neighbours do not share cache lines, either.
     static var stride: Int { 128 }
+}
+
+/// Entries and tables that were put out of use, linked through their first words.
+@usableFromInline
+@safe
+@frozen
+struct RetiredList: ~Copyable {
+    // SAFETY: (whole type) nobody but the list's owner, and readers, who look at other words, has them.
+    @usableFromInline var entries: UnsafeMutableRawPointer?
+    @usableFromInline var tables: UnsafeMutableRawPointer?
+    @usableFromInline var count: UInt32 = 0
+
+    @usableFromInline init() {}
+
+    mutating func addEntry(_ entry: UnsafeMutableRawPointer) {
+        unsafe entry.storeBytes(of: entries, as: UnsafeMutableRawPointer?.self)
+        unsafe entries = unsafe entry
+        count &+= 1
+    }
+
+    mutating func addTable(_ table: UnsafeMutableRawPointer) {
+        unsafe table.storeBytes(of: tables, as: UnsafeMutableRawPointer?.self)
+        unsafe tables = unsafe table
+        count &+= 1
+    }
+
+    /// Frees the tables, and returns the entries for whoever knows their type.
+    consuming func free() -> UnsafeMutableRawPointer? {
+        var next = unsafe tables
+        while let table = unsafe next {
+            unsafe next = unsafe table.load(as: UnsafeMutableRawPointer?.self)
+            unsafe table.deallocate()
+        }
+        return unsafe entries
+    }
 }
 
 /// A place for an entry.
@@ -58,9 +96,9 @@ struct MapSlot: ~Copyable {
 @frozen
 struct MapTable {
     // SAFETY: (whole type) used inside a read section, or with the shard's mutex.
-    /// For the list of retired tables.
+    // A word for the list of the retired, the mask, and whether any two slots have, or have had, keys with one hash.
     @usableFromInline var address: UnsafeMutableRawPointer
-    @usableFromInline static var headerSize: Int { @inlinable @inline(__always) get { 16 } }
+    @usableFromInline static var headerSize: Int { @inlinable @inline(__always) get { 32 } }
 
     @inlinable @inline(__always)
     init(at address: UnsafeMutableRawPointer) { unsafe self.address = unsafe address }
@@ -74,6 +112,10 @@ struct MapTable {
 
     @usableFromInline var mask: UInt {
         @inlinable @inline(__always) get { unsafe address.load(fromByteOffset: 8, as: UInt.self) }
+    }
+
+    @usableFromInline var hasTwins: UnsafeMutablePointer<Atomic<Bool>> {
+        @inlinable get { unsafe (address + 16).assumingMemoryBound(to: Atomic<Bool>.self) }
     }
 
     @inlinable @inline(__always)
@@ -142,6 +184,7 @@ struct MapShardRef {
             if found == hash, unsafe slot.pointee.entry.load(ordering: .relaxed) == nil {
                 return unsafe slot.pointee.entry.store(entry, ordering: .releasing)
             }
+            if found == hash { unsafe table.hasTwins.pointee.store(true, ordering: .releasing) }
             index = (index &+ 1) & table.mask
         }
     }
@@ -187,17 +230,8 @@ struct MapShardRef {
         retire(table)
     }
 
-    private func retire(_ entry: UnsafeMutableRawPointer) {
-        unsafe entry.storeBytes(of: shard.retiredEntries, as: UnsafeMutableRawPointer?.self)
-        unsafe shard.retiredEntries = unsafe entry
-        shard.retiredCount += 1
-    }
-
-    private func retire(_ table: MapTable) {
-        unsafe table.address.storeBytes(of: shard.retiredTables, as: UnsafeMutableRawPointer?.self)
-        unsafe shard.retiredTables = unsafe table.address
-        shard.retiredCount += 1
-    }
+    private func retire(_ entry: UnsafeMutableRawPointer) { unsafe shard.retired.addEntry(entry) }
+    private func retire(_ table: MapTable) { unsafe shard.retired.addTable(table.address) }
 
     private func check() {
         #if INTERNAL_CHECKS
@@ -210,48 +244,49 @@ struct MapShardRef {
 
     // MARK: Freeing
 
-    /// Lets go of the mutex. Returns retired entries that nobody can be looking at any more, for the caller to free, and whether others are left.
-    ///
-    /// To find out whether readers have left takes microseconds. So in a flood of changes it is done for more and more of them together; once
-    /// a flood is over, which `isLate` tells, the next one is freed at once again.
-    @usableFromInline @inline(never)
-    func unlockAndTakeFree(isLate: Bool) -> (entries: UnsafeMutableRawPointer?, areOthersLeft: Bool) {
-        guard shard.retiredCount >= (isLate ? 1 : shard.patience) else {
-            let areOthersLeft = shard.retiredCount != 0
-            mutex.unlock()
-            return (nil, areOthersLeft)
-        }
-        shard.patience = isLate ? 1 : min(1024, shard.patience * 2)
-        let entries = unsafe shard.retiredEntries
-        var tables = unsafe shard.retiredTables
-        unsafe shard.retiredEntries = nil
-        unsafe shard.retiredTables = nil
-        shard.retiredCount = 0
-        mutex.unlock()
-        // These are ours alone now.
-        guard ReadSection.haveAllLeft() else {
-            unsafe retireAgain(entries, tables)
-            return (nil, true)
-        }
-        while let table = unsafe tables {
-            unsafe tables = unsafe table.load(as: UnsafeMutableRawPointer?.self)
-            unsafe table.deallocate()
-        }
-        return unsafe (entries, false)
+    @usableFromInline var hasRetired: Bool {
+        @inlinable @inline(__always) get { shard.retired.count | shard.waiting.count != 0 }
     }
 
-    private func retireAgain(_ entries: UnsafeMutableRawPointer?, _ tables: UnsafeMutableRawPointer?) {
-        var entries = unsafe entries, tables = unsafe tables
-        mutex.lock(.mutex)
-        while let entry = unsafe entries {
-            unsafe entries = unsafe entry.load(as: UnsafeMutableRawPointer?.self)
-            unsafe retire(entry)
+    /// Lets go of the mutex. Returns entries that nobody can be looking at any more, for the caller to free, and whether others are left.
+    ///
+    /// A grace period takes microseconds. So in a flood of changes there is one for more and more of them together; once a flood is over, which
+    /// `isLate` tells, the next one is freed at once again.
+    @usableFromInline @inline(never)
+    func unlockAndTakeFree(isLate: Bool) -> (entries: UnsafeMutableRawPointer?, areOthersLeft: Bool) {
+        guard hasRetired, isLate || shard.retired.count >= shard.patience else {
+            defer { mutex.unlock() }
+            return (nil, hasRetired)
         }
-        while let table = unsafe tables {
-            unsafe tables = unsafe table.load(as: UnsafeMutableRawPointer?.self)
-            unsafe retire(MapTable(at: table))
+        if shard.waiting.count == 0 {
+            swap(&shard.waiting, &shard.retired)
+            shard.waitsFor = GracePeriods.next
         }
-        shard.patience = max(shard.patience, shard.retiredCount * 2)
+        let number = shard.waitsFor
         mutex.unlock()
+        let isOver = GracePeriods.advance(to: number)
+        mutex.lock(.mutex)
+        defer { mutex.unlock() }
+        // Somebody else may have come by.
+        guard shard.waiting.count != 0, GracePeriods.isOver(shard.waitsFor) else {
+            if !isOver { shard.patience = min(shard.patience, .max / 2) * 2 }
+            return (nil, hasRetired)
+        }
+        shard.patience = isLate ? 1 : min(1024, shard.patience &* 2)
+        var free = RetiredList()
+        swap(&free, &shard.waiting)
+        return unsafe (free.free(), hasRetired)
+    }
+
+    // At the end of the map.
+    func takeRetired() -> UnsafeMutableRawPointer? {
+        var list = RetiredList()
+        swap(&list, &shard.retired)
+        return unsafe list.free()
+    }
+    func takeWaiting() -> UnsafeMutableRawPointer? {
+        var list = RetiredList()
+        swap(&list, &shard.waiting)
+        return unsafe list.free()
     }
 }

@@ -40,19 +40,21 @@ public final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Send
         return (try outcome.result.get(), outcome.shared)
     }
 
-    /// The same, giving up when `context` is done: the body, which has a goroutine of its own, goes on for the others.
+    /// The same, giving up when `context` is done: the body, which has a goroutine of its own, goes on for the others. Does not begin when the
+    /// context is done already.
     ///
     /// - Throws: What the body throws that runs; `ContextError` if the context was done first.
     @available(*, noasync)
     public func run(
         _ key: Key, in context: Context, _ body: sending @escaping () throws -> Value
     ) throws -> (value: Value, shared: Bool) {
+        try context.check()
         let outcome = try start(key, body).receive(in: context)!
         return (try outcome.result.get(), outcome.shared)
     }
 
     /// Runs `body` in a goroutine unless a call for `key` is running, and returns at once with a channel that gets the outcome, one value (Go's
-    /// `DoChan`). The channel is not closed.
+    /// `DoChan`). The channel is not closed. In the body `Context.current` is `.background`, since it may run for others than the caller.
     public func start(_ key: Key, _ body: sending @escaping () throws -> Value) -> ReceiveChannel<Outcome> {
         let (flight, isNew, channel) = join(key, waits: true)
         if isNew {
