@@ -61,6 +61,13 @@ refused: ## Checks that the compiler refuses races and other mistakes, with the 
 checks: ## Runs all tests with the runtime's invariants asserted (trait InternalChecks).
 	swift test --traits InternalChecks --scratch-path .build-checks -Xswiftc -warnings-as-errors -Xcc -Werror
 
+.PHONY: tsan
+tsan: ## Runs tests under ThreadSanitizer, which must report what is racy and nothing else.
+	swift build --build-tests --sanitize=thread --scratch-path .build-tsan -Xswiftc -warnings-as-errors -Xcc -Werror
+	Scripts/check-races .build-tsan
+	swift test --skip-build --sanitize=thread --scratch-path .build-tsan -Xswiftc -warnings-as-errors -Xcc -Werror \
+	    --filter 'CSPTests|SyncStressTests|MapStressTests|ContextStressTests|CSPStressTests.StressTests'
+
 .PHONY: fallbacks
 fallbacks: ## Runs the tests in release as on kernels without membarrier, then without guards that need no mapping.
 	CSP_MEMBARRIER=off swift test -c release --scratch-path .build-release \

@@ -14,7 +14,7 @@
 
 // The stack that is read may be in use: the races are by design (see Diagnostics/Sighting.swift), and so is reading what
 // a sanitizer holds for out of bounds.
-#define RACY __attribute__((no_sanitize("thread", "address"), noinline))
+#define RACY CSP_UNINSTRUMENTED
 
 RACY uint64_t csp_peek_64(const void *address) { return __atomic_load_n((const uint64_t *)address, __ATOMIC_ACQUIRE); }
 RACY uint32_t csp_peek_32(const void *address) { return __atomic_load_n((const uint32_t *)address, __ATOMIC_ACQUIRE); }
@@ -36,12 +36,12 @@ static bool is_frame(uintptr_t fp, uintptr_t low, uintptr_t high) {
     return fp >= low && fp <= high - 2 * sizeof(uintptr_t) && fp % sizeof(uintptr_t) == 0;
 }
 
-static void record(csp_trace *trace, uint32_t number, uintptr_t pc) {
+RACY static void record(csp_trace *trace, uint32_t number, uintptr_t pc) {
     uint32_t place = number < CSP_TRACE_MOST ? number : CSP_TRACE_FIRST + (number - CSP_TRACE_FIRST) % CSP_TRACE_LAST;
     trace->frames[place] = pc;
 }
 
-void csp_walk_stack(uintptr_t pc, uintptr_t fp, uintptr_t low, uintptr_t high, csp_trace *trace) {
+RACY void csp_walk_stack(uintptr_t pc, uintptr_t fp, uintptr_t low, uintptr_t high, csp_trace *trace) {
     uint32_t total = 0;
     while (pc > 4096) {
         record(trace, total++, pc);
@@ -70,7 +70,7 @@ RACY void csp_walk_callers(csp_trace *trace) {
     csp_walk_stack(word(frame + sizeof frame), word(frame), frame, bottom + size, trace);
 }
 
-void csp_interrupted_at(const void *opaque, uintptr_t *pc, uintptr_t *fp, uintptr_t *sp) {
+RACY void csp_interrupted_at(const void *opaque, uintptr_t *pc, uintptr_t *fp, uintptr_t *sp) {
     const ucontext_t *context = opaque;
 #if defined(__x86_64__)
     *pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
@@ -83,7 +83,7 @@ void csp_interrupted_at(const void *opaque, uintptr_t *pc, uintptr_t *fp, uintpt
 #endif
 }
 
-void *csp_slot_at(uintptr_t address, uintptr_t *bottom, size_t *size) {
+RACY void *csp_slot_at(uintptr_t address, uintptr_t *bottom, size_t *size) {
     uintptr_t offset = address - csp_arena.base;
     if (offset >= csp_arena.size) return NULL;
     uintptr_t kind = offset >> csp_arena.region_shift;
@@ -110,7 +110,7 @@ static csp_trace answer;
 static void *answered_for;
 static struct sigaction before;
 
-static void on_sigurg(int signal, siginfo_t *info, void *opaque) {
+RACY static void on_sigurg(int signal, siginfo_t *info, void *opaque) {
     int saved = errno;
     uint32_t thread = (uint32_t)csp_thread_id() << 2;
     uint32_t expected = thread | ASKED;

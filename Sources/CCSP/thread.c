@@ -16,14 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
-void csp_futex_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
+CSP_UNINSTRUMENTED void csp_futex_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
     struct timespec timeout = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     int saved = errno;
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nanoseconds < 0 ? NULL : &timeout, NULL, 0);
     errno = saved;
 }
 
-void csp_futex_wake(const uint32_t *word, int count) {
+CSP_UNINSTRUMENTED void csp_futex_wake(const uint32_t *word, int count) {
     int saved = errno;
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
     errno = saved;
@@ -218,8 +218,11 @@ static __thread csp_thread_record record;
 
 csp_thread_record *csp_current_thread_record(void) { return &record; }
 
+CSP_UNINSTRUMENTED static uint64_t worker_number(void) { return record.worker_number; }
+
 static inline csp_reader_slot *own_slot(csp_reader_slot *slots) {
-    return record.worker_number - 1 < slots->count - 1 ? &slots[record.worker_number] : NULL;
+    uint64_t number = csp_detects_races ? worker_number() : record.worker_number;
+    return number - 1 < slots->count - 1 ? &slots[number] : NULL;
 }
 
 void csp_reader_in(csp_reader_slot *slots) {
@@ -241,14 +244,14 @@ void csp_reader_out(csp_reader_slot *slots) {
 // Processors fetch cache lines in pairs.
 _Alignas(128) csp_read_gate csp_read_gates[CSP_READ_GATES];
 
-csp_read_gate *csp_current_read_gate(void) {
+CSP_UNINSTRUMENTED csp_read_gate *csp_current_read_gate(void) {
     uint64_t own = record.worker_number - 1;
     if (own < CSP_READ_GATES - CSP_SHARED_READ_GATES) return &csp_read_gates[CSP_SHARED_READ_GATES + own];
     return &csp_read_gates[((uintptr_t)&record >> 12) % CSP_SHARED_READ_GATES];
 }
 
 // xorshift64*.
-uint64_t csp_random(void) {
+CSP_UNINSTRUMENTED uint64_t csp_random(void) {
     static __thread uint64_t state;
     uint64_t x = state;
     if (__builtin_expect(x == 0, 0)) x = (uint64_t)csp_now() ^ (uint64_t)(uintptr_t)&state * 0x9E3779B97F4A7C15u;

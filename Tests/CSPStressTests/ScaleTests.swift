@@ -16,6 +16,10 @@ import Testing
         #endif
     }
 
+    @Test func mapsReturnTheirMemory() throws {
+        #expect(try program("maps-that-go").number("kilobytes") < 20_000)
+    }
+
     @Test func aValuePassesThroughAChain() throws {
         #expect(try program("chain-100000").number("value") == 100_000)
     }

@@ -3,14 +3,21 @@ import Testing
 
 @Suite struct StackTests {
     /// Recurses until the stack has grown by `bytes`; the number of frames it took, each checked on the way back.
+    static func descend(_ bytes: UInt) -> Int {
+        // Large frames for large stacks: ThreadSanitizer keeps 65,536 of a thread's at the most.
+        bytes < 2 * mebibyte
+            ? descend(bytes, InlineArray<64, UInt>(repeating: 1), from: 0)
+            : descend(bytes, InlineArray<1024, UInt>(repeating: 1), from: 0)
+    }
+
     @inline(never)
-    static func descend(_ bytes: UInt, from top: UInt = 0) -> Int {
-        var marker: (UInt, UInt, UInt, UInt) = (0, 0, 0, 0)
+    private static func descend<Filler: BitwiseCopyable>(_ bytes: UInt, _ filler: Filler, from top: UInt) -> Int {
+        var marker: (UInt, UInt, UInt, UInt, Filler) = (0, 0, 0, 0, filler)
         return unsafe withUnsafeMutablePointer(to: &marker) { marker in
             let here = UInt(bitPattern: marker)
             let top = top == 0 ? here : top
-            unsafe marker.pointee = (here, top, ~here, ~top)
-            let frames = top - here >= bytes ? 1 : descend(bytes, from: top) + 1
+            unsafe (marker.pointee.0, marker.pointee.1, marker.pointee.2, marker.pointee.3) = (here, top, ~here, ~top)
+            let frames = top - here >= bytes ? 1 : descend(bytes, filler, from: top) + 1
             let intact = unsafe marker.pointee.0 == here && marker.pointee.3 == ~top
             return intact ? frames : -1_000_000_000
         }

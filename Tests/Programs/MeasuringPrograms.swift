@@ -8,6 +8,17 @@ import CSP
 
 /// Programs that measure themselves and print what they found, as "name value" lines.
 let measuringPrograms: [String: @Sendable () -> Void] = [
+    "maps-that-go": {
+        func fill() {
+            let map = ConcurrentMap<Int, Int>()
+            for key in 0..<20_000 { map[key] = key }
+        }
+        for _ in 0..<10 { fill() }
+        let before = usage().peakKilobytes
+        // 600 KB of tables each.
+        for _ in 0..<100 { fill() }
+        print("kilobytes", usage().peakKilobytes - before)
+    },
     "parked-100000": { parkAndWake(100_000) },
     "parked-1000000": { parkAndWake(1_000_000) },
     "chain-100000": {

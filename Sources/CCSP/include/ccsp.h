@@ -11,6 +11,16 @@
 extern "C" {
 #endif
 
+/// For functions that use thread locals: goroutines on one thread share them, and have no order that ThreadSanitizer knows of.
+#if defined(__has_attribute)
+#if __has_attribute(disable_sanitizer_instrumentation)
+#define CSP_UNINSTRUMENTED __attribute__((disable_sanitizer_instrumentation, noinline))
+#endif
+#endif
+#ifndef CSP_UNINSTRUMENTED
+#define CSP_UNINSTRUMENTED
+#endif
+
 // MARK: The switch
 
 /// Where an execution continues: everything that the switch itself must carry over. All other registers are clobbers of
@@ -387,6 +397,31 @@ void csp_trap(void) __attribute__((noreturn));
 /// The name of the function that holds the call before the return address `address`, demangled where that is safe; NUL-terminated. False if
 /// unknown. `offset`, if not NULL, receives how far into the function it is.
 bool csp_symbol_name(const void *address, char *buffer, size_t capacity, uintptr_t *offset);
+
+// MARK: ThreadSanitizer (race.c)
+
+/// Whether the program is built with --sanitize=thread. Otherwise nothing below is called.
+extern const bool csp_detects_races;
+
+/// A line of execution as the sanitizer sees it: a goroutine's, which begins after what its creator has done so far, or a thread's own.
+typedef struct csp_fiber csp_fiber;
+csp_fiber *csp_fiber_create(void);
+csp_fiber *csp_fiber_of_thread(void);
+/// From another one.
+void csp_fiber_destroy(csp_fiber *fiber, bool is_thread);
+/// What the calling thread does from here on belongs to `to`: right before the stacks are switched. `is_last`: the line that is left ends here.
+void csp_fiber_switch(csp_fiber *to, bool is_last);
+/// What the caller has done happens before what follows `woken` there.
+void csp_fiber_wakes(csp_fiber *fiber);
+void csp_fiber_woken(csp_fiber *fiber);
+/// What happens before a release of `address` happens before what follows an acquire of it.
+void csp_race_release(const void *address);
+void csp_race_acquire(const void *address);
+/// Begins a new life of memory that is used again.
+void csp_race_forget(const void *address, size_t size);
+/// From `ignore` to `heed`, which may be nested, the calling line's accesses and synchronization do not count.
+void csp_race_ignore(void);
+void csp_race_heed(void);
 
 // MARK: Signals that contexts wait for (signal.c)
 

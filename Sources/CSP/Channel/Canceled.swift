@@ -56,8 +56,8 @@ extension Channel where Element: ~Copyable {
     public func send(_ value: consuming sending Element, in context: Context) throws(ContextError) {
         try context.check()
         let plan = _PairPlan(first: _SendPlan<Element>(core), second: _ReceivePlan<Never>(coreRef(context.channel)))
-        var slots = _PairSlots<Element?, Never?>(first: consume value, second: nil)
-        let index = choose(plan, &slots)
+        var slots = _Placed(_PairSlots<Element?, Never?>(first: consume value, second: nil))
+        let index = choose(plan, &slots.value)
         withExtendedLifetime((self, context)) {}
         if index != 0 { throw context.error! }
     }
@@ -68,12 +68,12 @@ extension Channel where Element: ~Copyable {
     public func receive(in context: Context) throws(ContextError) -> sending Element? {
         try context.check()
         let plan = _PairPlan(first: _ReceivePlan<Element>(core), second: _ReceivePlan<Never>(coreRef(context.channel)))
-        var slots = _PairSlots<Element?, Never?>(first: nil, second: nil)
-        let index = choose(plan, &slots)
+        var slots = _Placed(_PairSlots<Element?, Never?>(first: nil, second: nil))
+        let index = choose(plan, &slots.value)
         withExtendedLifetime((self, context)) {}
         if index != 0 { throw context.error! }
         // SAFETY: it was sent to us.
-        return unsafe UnsafeTransfer(slots.first.take()).value
+        return unsafe UnsafeTransfer(slots.value.first.take()).value
     }
 
     private func choose<Plan: _SelectPlan>(_ plan: Plan, _ slots: inout Plan.Slots) -> Int {

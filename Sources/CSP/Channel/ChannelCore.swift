@@ -10,11 +10,12 @@ public import Synchronization
 @safe
 struct ChannelCore: ~Copyable {
     // SAFETY: (whole type) the buffer lives as long as the core.
-    /// The lock; while it is free, the channel's readiness and a version (see `Readiness`). Must be first.
+    // Guarded by the lock. Must be first.
+    @usableFromInline var version: UInt32 = 0
+    /// The lock; while it is free, the channel's readiness and the version (see `Readiness`). Must be second.
     @usableFromInline let lockWord = Atomic<UInt32>(Readiness.sendableBit)
 
     // Guarded by the lock.
-    @usableFromInline var version: UInt32 = 0
     @usableFromInline var isClosed = false
     /// Elements in the buffer, and the place of the oldest.
     @usableFromInline var count = 0
@@ -69,7 +70,7 @@ struct ChannelRef: Equatable, @unchecked Sendable {
     }
 
     @usableFromInline
-    var lockWord: LockWord { @inlinable @inline(__always) get { unsafe LockWord(at: pointer) } }
+    var lockWord: LockWord { @inlinable @inline(__always) get { unsafe LockWord(at: pointer, offset: 4) } }
 
     @inlinable @inline(__always)
     func lock() { lockWord.lock() }

@@ -76,6 +76,22 @@ where Plan.Slots == Bodies.Slots {
     }
 }
 
+/// A place for slots that may take no room, as those for a `Channel<Never>` do. Such have no address of their own, and ThreadSanitizer would take
+/// the accesses of two goroutines for ones to the same variable.
+@frozen
+public struct _Placed<Slots: ~Copyable>: ~Copyable {
+    /// The slots.
+    public var value: Slots
+    @usableFromInline let place: UInt8
+
+    /// See `_Placed`.
+    @inlinable @inline(__always)
+    public init(_ value: consuming Slots) {
+        self.value = value
+        place = 0
+    }
+}
+
 /// What a look at a select's channels has seen.
 @frozen
 public struct _SelectScan: BitwiseCopyable {
@@ -156,20 +172,20 @@ public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) t
     let parts = cases()._takeApart()
     let plan = parts.plan
     let bodies = parts.bodies
-    var slots = parts.slots
+    var slots = _Placed(parts.slots)
     let keepers = parts.keepers
     if _mustDefault(plan) {
         _ = consume keepers
-        return try bodies.finish(C._Plan.defaultIndex, &slots)
+        return try bodies.finish(C._Plan.defaultIndex, &slots.value)
     }
-    var index = _chooseAtOnce(plan, &slots)
+    var index = _chooseAtOnce(plan, &slots.value)
     if index >= 0 {
         _ = consume keepers
-        return try bodies.finish(index, &slots)
+        return try bodies.finish(index, &slots.value)
     }
-    index = _chooseSlow(plan, &slots, isPrioritized: false)
+    index = _chooseSlow(plan, &slots.value, isPrioritized: false)
     _ = consume keepers
-    return try bodies.finish(index, &slots)
+    return try bodies.finish(index, &slots.value)
 }
 
 /// The same, but of several cases that can go on it takes the first one, in the order in which they stand. That one was ready at a moment when
@@ -192,17 +208,17 @@ public func select<C: SelectCase & ~Copyable>(
     let parts = cases()._takeApart()
     let plan = parts.plan
     let bodies = parts.bodies
-    var slots = parts.slots
+    var slots = _Placed(parts.slots)
     let keepers = parts.keepers
     if _mustDefault(plan) {
         _ = consume keepers
-        return try bodies.finish(C._Plan.defaultIndex, &slots)
+        return try bodies.finish(C._Plan.defaultIndex, &slots.value)
     }
     // The first case needs no look at others; whether another one comes first only all the locks tell.
-    var index = !prioritized || plan.firstLook.ready & 1 != 0 ? _chooseAtOnce(plan, &slots, prioritized) : -1
-    if index < 0 { index = _chooseSlow(plan, &slots, isPrioritized: prioritized) }
+    var index = !prioritized || plan.firstLook.ready & 1 != 0 ? _chooseAtOnce(plan, &slots.value, prioritized) : -1
+    if index < 0 { index = _chooseSlow(plan, &slots.value, isPrioritized: prioritized) }
     _ = consume keepers
-    return try bodies.finish(index, &slots)
+    return try bodies.finish(index, &slots.value)
 }
 
 /// Completes one of the cases that were ready at first sight, and returns its place; -1 when there was none, or it was gone.

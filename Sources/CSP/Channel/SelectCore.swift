@@ -47,6 +47,13 @@ struct SelectLocks {
         for index in unsafe points.indices { unsafe points[index].lock.lock() }
     }
 
+    /// For the race detector.
+    func forEach(_ body: (LockWord) -> Void) {
+        for index in unsafe points.indices { unsafe body(points[index].lock) }
+        for index in unsafe channels.indices { unsafe body(channels[index].lockWord) }
+        if let heap { body(heap) }
+    }
+
     /// Reads nothing of its memory after the last lock is released.
     func unlockAll(except kept: ChannelRef? = nil, and keptPoint: LockWord? = nil) {
         let heap = heap

@@ -71,7 +71,7 @@ package enum Dump {
             Int(CSP_DUMP_STACK_SIZE), "csp-dump",
             { argument in
                 let job = unsafe Unmanaged<Job>.fromOpaque(argument!).takeUnretainedValue()
-                Dump.run(own: job.own, job.output)
+                RaceDetector.ignoring { Dump.run(own: job.own, job.output) }
                 unsafe ThreadParker(job.parker).ready()
             }, Unmanaged.passUnretained(job).toOpaque())
         if error != 0 { return output("no dump: cannot start a thread (errno \(error))\n") }

@@ -61,6 +61,8 @@ struct GoroutineCell: ~Copyable {
     var dormantTask: DormantTask?
     var creatorID: UInt64 = 0
     var creatorAddress: UnsafeMutableRawPointer?
+    /// For the race detector.
+    var fiber: OpaquePointer?
     var savedState: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
 
     init(_ reference: GoroutineRef) { waiter = Waiter(party: .goroutine(reference)) }

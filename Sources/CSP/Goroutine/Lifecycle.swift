@@ -26,6 +26,9 @@ extension GoroutineRef {
         _ name: String?, stackSize: Int?, creatorAddress: UnsafeMutableRawPointer?,
         _ body: consuming GoroutineBody
     ) {
+        let fiber = RaceDetector.isOn ? unsafe csp_fiber_create() : nil
+        if unsafe fiber != nil { csp_race_ignore() }
+        defer { if unsafe fiber != nil { csp_race_heed() } }
         let creator = current
         // Only a thread outside may be the first; what is usual is known once the scheduler has booted.
         if creator == nil { _ = unsafe SchedulerCore.shared }
@@ -43,7 +46,7 @@ extension GoroutineRef {
                 let goroutine = processor.takeFreeGoroutine()
                 goroutine.cell.id = processor.takeID()
                 goroutine.cell.creatorID = creator.cell.id
-                unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, task, body)
+                unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, task, fiber, body)
                 let started = processor.cell.started.load(ordering: .relaxed)
                 processor.cell.started.store(started &+ 1, ordering: .releasing)
                 processor.setRunNext(goroutine)
@@ -58,7 +61,7 @@ extension GoroutineRef {
         let goroutine = core.takeFreeGoroutine()
         goroutine.cell.id = core.cell.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
         goroutine.cell.creatorID = creator?.cell.id ?? 0
-        unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, task, body)
+        unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, task, fiber, body)
         core.cell.startedOutside.wrappingAdd(1, ordering: .releasing)
         goroutine.submit()
         _ = creator?.cell.worker!.regainProcessor()
@@ -67,8 +70,12 @@ extension GoroutineRef {
     @inline(__always)
     private func setUp(
         _ name: String?, _ stackClass: Int, _ creatorAddress: UnsafeMutableRawPointer?, _ task: DormantTask?,
-        _ body: consuming GoroutineBody
+        _ fiber: OpaquePointer?, _ body: consuming GoroutineBody
     ) {
+        if let fiber = unsafe fiber {
+            unsafe csp_race_forget(pointer, MemoryLayout<GoroutineCell>.size)
+            unsafe cell.fiber = unsafe fiber
+        }
         cell.body = consume body
         if name != nil { setName(name) }
         if let task {
@@ -86,26 +93,42 @@ extension GoroutineRef {
     /// Leaves the stack until somebody calls `ready`. What `afterwards` names is released once the stack is left.
     @inline(__always)
     func park(_ reason: WaitReason, _ afterwards: Afterwards) {
+        if RaceDetector.isOn { parkWatched(reason, afterwards) } else { park(reason, afterwards, isWatched: false) }
+    }
+
+    @inline(never)
+    private func parkWatched(_ reason: WaitReason, _ afterwards: Afterwards) {
+        RaceDetector.release(afterwards)
+        csp_race_ignore()
+        park(reason, afterwards, isWatched: true)
+        RaceDetector.goOn(self)
+    }
+
+    @inline(__always)
+    private func park(_ reason: WaitReason, _ afterwards: Afterwards, isWatched: Bool) {
         check(.running, before: "park")
         cell.waitReason = reason
         cell.waitingSince = csp_coarse_now()
         cell.status = .waiting
-        leave(afterwards)
+        leave(afterwards, isWatched: isWatched)
     }
 
     /// Switches to the next goroutine at hand, or else to the worker. Returns when a worker, perhaps another, enters this one again.
     @inline(__always)
-    private func leave(_ afterwards: Afterwards) {
+    private func leave(_ afterwards: Afterwards, isWatched: Bool) {
         let worker = cell.worker!
-        leave(afterwards, worker, worker.enter())
+        leave(afterwards, worker, worker.enter(), isWatched: isWatched)
     }
 
     /// The same inside a section, which must not be entered anew: it would let a claim in, and what is in `handed` needs the processor.
     @inline(__always)
-    private func leave(_ afterwards: Afterwards, _ worker: WorkerRef, _ processor: ProcessorRef?) {
+    private func leave(
+        _ afterwards: Afterwards, _ worker: WorkerRef, _ processor: ProcessorRef?, isWatched: Bool, isLast: Bool = false
+    ) {
         worker.cell.afterwards = afterwards
         if worker.cell.stateWords.anySet { saveState(from: worker.cell.stateWords) }
         let next = worker.cell.isLocked ? nil : worker.takeAtOnce(processor)
+        if isWatched { unsafe csp_fiber_switch(next?.cell.fiber ?? worker.cell.fiber, isLast) }
         // SAFETY: nothing of this thread is used after the switch.
         unsafe csp_leave(context, next?.context ?? worker.context)
         arrive()
@@ -141,6 +164,16 @@ extension GoroutineRef {
     /// Makes a parked goroutine runnable: on the caller's processor, or from outside through the global queue.
     @usableFromInline @inline(never)
     func ready() {
+        if RaceDetector.isOn {
+            unsafe csp_fiber_wakes(cell.fiber)
+            RaceDetector.ignoring(makeReady)
+        } else {
+            makeReady()
+        }
+    }
+
+    @inline(__always)
+    private func makeReady() {
         check(.waiting, before: "ready")
         cell.status = .runnable
         if let caller = Self.current {
@@ -178,8 +211,11 @@ extension GoroutineRef {
 
     @inline(never)
     func giveWay() {
+        let isWatched = RaceDetector.isOn
+        if isWatched { csp_race_ignore() }
         cell.waitReason = .yield
-        leave(.enqueue(self))
+        leave(.enqueue(self), isWatched: isWatched)
+        if isWatched { RaceDetector.goOn(self) }
     }
 
     // MARK: Exit
@@ -192,7 +228,8 @@ extension GoroutineRef {
         // What the body has left behind (nothing, in Swift) ends with it.
         if worker.cell.stateWords.anySet { _ = worker.cell.stateWords.take() }
         let processor = worker.enter()
-        if let processor, let next = worker.takeFresh(processor, like: self) {
+        let isWatched = RaceDetector.isOn
+        if !isWatched, let processor, let next = worker.takeFresh(processor, like: self) {
             next.cell.stackSlot = cell.stackSlot
             next.cell.footing = .own
             cell.footing = .none
@@ -206,7 +243,7 @@ extension GoroutineRef {
             worker.exit()
             return
         }
-        leave(.recycle(self), worker, processor)
+        leave(.recycle(self), worker, processor, isWatched: isWatched, isLast: true)
         fatal("fatal error: a goroutine that had ended ran again")
     }
 
@@ -232,11 +269,14 @@ extension GoroutineRef {
 
 /// The first function on every goroutine's stack.
 func goroutineMain() -> Never {
+    if RaceDetector.isOn { csp_race_ignore() }
     GoroutineRef.current!.arrive()
     while true {
         // Another one each time.
         let goroutine = GoroutineRef.current!
+        if RaceDetector.isOn { RaceDetector.goOn(goroutine) }
         goroutine.runBody()
+        if RaceDetector.isOn { csp_race_ignore() }
         if goroutine.cell.name != nil { goroutine.setName(nil) }
         if goroutine.cell.currentContext != nil { goroutine.cell.currentContext = nil }
         if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }

@@ -16,7 +16,7 @@ import Synchronization
 @available(*, noasync)
 public func blocking<T: ~Copyable, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
     guard let goroutine = GoroutineRef.current else { return try body() }
-    goroutine.cell.worker!.giveUpProcessor()
+    RaceDetector.ignoring { goroutine.cell.worker!.giveUpProcessor() }
     defer { goroutine.comeBack() }
     return try body()
 }
@@ -25,7 +25,7 @@ extension GoroutineRef {
     /// After blocking: goes on with any idle processor, or else when its turn comes.
     @inline(never)
     fileprivate func comeBack() {
-        if !cell.worker!.regainProcessor() { giveWay() }
+        if !RaceDetector.ignoring({ cell.worker!.regainProcessor() }) { giveWay() }
     }
 }
 

@@ -18,8 +18,8 @@ extension Goroutine {
     @available(*, noasync)
     public static func withLockedThread<T: ~Copyable, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
         guard let goroutine = GoroutineRef.current else { return try body() }
-        goroutine.lockThread()
-        defer { goroutine.unlockThread() }
+        RaceDetector.ignoring { goroutine.lockThread() }
+        defer { RaceDetector.ignoring { goroutine.unlockThread() } }
         return try body()
     }
 }

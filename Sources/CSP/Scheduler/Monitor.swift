@@ -48,7 +48,8 @@ struct Monitor: ~Copyable {
         if !started.exchange(true, ordering: .acquiringAndReleasing) {
             // A failure only costs speed: an idle processor then takes no part until something else wakes it.
             if unsafe csp_thread_start(
-                128 << 10, "csp-monitor", { _ in unsafe SchedulerCore.shared.cell.monitor.run() }, nil) == 0
+                128 << 10, "csp-monitor",
+                { _ in RaceDetector.ignoring { unsafe SchedulerCore.shared.cell.monitor.run() } }, nil) == 0
             {
                 csp_count_own_thread(1)
             } else {

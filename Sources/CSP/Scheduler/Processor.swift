@@ -5,6 +5,8 @@ import Synchronization
 @safe
 struct ProcessorCell: ~Copyable {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
+    // Owner inside a section. First: see LockWord.init(at:offset:).
+    var runNextStreak: UInt32 = 0
     // Written once.
     let index: Int
     // Shared.
@@ -19,7 +21,6 @@ struct ProcessorCell: ~Copyable {
     var queue = RunQueue()
     var timers = TimerHeap()
     // Owner inside a section.
-    var runNextStreak: UInt32 = 0
     var freeGoroutines = FreeGoroutines(capacity: 256)
     var stacks = StackCache()
     var nextID: UInt64 = 0

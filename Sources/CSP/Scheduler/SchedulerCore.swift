@@ -7,6 +7,10 @@ struct SchedulerCell: ~Copyable {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     static let mostProcessors = 1024
 
+    // Guarded by idleLock. First: see LockWord.init(at:offset:).
+    /// Workers with a thread.
+    var workers = 0
+
     var global = GlobalQueue()
     var stacks: StackArena
     /// Processors by index; those below `processorCount` exist. Never shrinks.
@@ -21,9 +25,8 @@ struct SchedulerCell: ~Copyable {
     let idleLock = OwnedLock()
     // Guarded by idleLock.
     var firstIdleWorker: WorkerRef?
-    /// Workers with a thread, those that sleep, and those without a thread.
-    var workers = 0
     var workersMade: UInt64 = 0
+    /// Workers that sleep, and those without a thread.
     var sleepers = 0
     var retired: WorkerRef?
     var maxThreads = 10_000
@@ -61,7 +64,7 @@ struct SchedulerCore {
     }
 
     // SAFETY: a pointer to state that is guarded field by field.
-    nonisolated(unsafe) static let shared = boot()
+    nonisolated(unsafe) static let shared = RaceDetector.ignoring { boot() }
 
     /// The same for whoever knows that it has booted: goroutines and workers.
     static var running: SchedulerCore {

@@ -35,6 +35,8 @@ struct WorkerCell: ~Copyable {
     /// The addresses, on this thread, of the Swift runtime's state that travels with goroutines.
     var stateWords: ThreadStateWords
     var lingerNanoseconds: Int64 = 50_000
+    /// Its thread's, for the race detector.
+    var fiber: OpaquePointer?
     /// It runs one goroutine only: see LockedThread.swift.
     var isLocked = false
     // Guarded by the idle lock.
@@ -90,6 +92,12 @@ struct WorkerRef: Equatable {
     /// The worker's whole life. Goroutines switch from one to the next by themselves, and come back here when there is none at hand or
     /// it is time to look further.
     func run() {
+        if RaceDetector.isOn {
+            let fiber = unsafe csp_fiber_of_thread()
+            unsafe csp_fiber_wakes(fiber)
+            csp_race_ignore()
+            unsafe cell.fiber = unsafe fiber
+        }
         csp_prepare_for_signals()
         csp_set_coarse_now(csp_now())
         cell.threadID.store(csp_thread_id(), ordering: .releasing)
@@ -105,12 +113,15 @@ struct WorkerRef: Equatable {
             let processor = cell.processor!
             if goroutine.cell.footing == .none { bindStack(goroutine, processor) }
             begin(goroutine, processor)
+            if RaceDetector.isOn { unsafe csp_fiber_switch(goroutine.cell.fiber, false) }
             // SAFETY: the goroutine is ours, so nobody else is on its stack.
             unsafe csp_enter(context, goroutine.context)
             finishSwitch()
         }
         csp_remove_signal_stack()
+        if RaceDetector.isOn { unsafe csp_fiber_destroy(cell.fiber, true) }
         retire()
+        if RaceDetector.isOn { csp_race_heed() }
     }
 
     /// What switches save into and continue at.
@@ -143,6 +154,7 @@ struct WorkerRef: Equatable {
             goroutine.cell.status = .runnable
             if let processor = cell.processor { processor.enqueue(goroutine) } else { goroutine.submit() }
         case .recycle(let goroutine):
+            if RaceDetector.isOn { unsafe csp_fiber_destroy(goroutine.cell.fiber, false) }
             returnStack(of: goroutine)
             recycle(goroutine)
         }
@@ -176,6 +188,7 @@ struct WorkerRef: Equatable {
 
     @inline(__always)
     private func bind(_ goroutine: GoroutineRef, _ kind: Int, _ slot: Int32) {
+        if RaceDetector.isOn { SchedulerCore.running.cell.stacks.forgetRaces(kind, slot) }
         goroutine.cell.stackSlot = slot
         goroutine.cell.footing = .own
         unsafe withUnsafePointer(to: csp_get_arena().pointee.owners) {

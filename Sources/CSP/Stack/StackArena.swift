@@ -162,11 +162,21 @@ struct StackArena: ~Copyable {
     private static var mostAtOnce: Int { 256 }
 
     private func clean(_ kind: Int, _ slot: Int32) {
-        let guardSize = Int(CSP_GUARD_SIZE)
         // SAFETY: the slot is ours alone. A kernel that refuses keeps the memory, which harms nobody.
-        unsafe csp_discard(
-            UnsafeMutableRawPointer(bitPattern: base(kind, slot))! + guardSize,
-            (1 << (Self.smallestShift + kind)) - guardSize)
+        unsafe csp_discard(memory(kind, slot).baseAddress, memory(kind, slot).count)
+    }
+
+    /// Before another goroutine has the stack, which has nothing to do with the one before.
+    func forgetRaces(_ kind: Int, _ slot: Int32) {
+        unsafe csp_race_forget(memory(kind, slot).baseAddress, memory(kind, slot).count)
+    }
+
+    /// A slot without its guard.
+    private func memory(_ kind: Int, _ slot: Int32) -> UnsafeMutableRawBufferPointer {
+        let guardSize = Int(CSP_GUARD_SIZE)
+        return unsafe UnsafeMutableRawBufferPointer(
+            start: UnsafeMutableRawPointer(bitPattern: base(kind, slot))! + guardSize,
+            count: (1 << (Self.smallestShift + kind)) - guardSize)
     }
 }
 

@@ -28,6 +28,11 @@ struct LockWord: Equatable, @unchecked Sendable {
         unsafe self.word = unsafe address.assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 
+    /// The lock that is `offset` bytes behind the beginning of a struct, with what it guards in front of it: to change any field of a struct counts
+    /// as access to its first byte where ThreadSanitizer looks, and the lock is read by those who do not hold it.
+    @inlinable @inline(__always)
+    init(at address: UnsafeMutableRawPointer, offset: Int) { unsafe self.init(at: address + offset) }
+
     /// The lock that is the first stored property of `object`, an `Atomic<UInt32>`. Whoever uses it keeps the object.
     @inline(__always)
     init(firstPropertyOf object: AnyObject) {

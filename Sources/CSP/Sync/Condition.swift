@@ -88,9 +88,10 @@ public final class Condition<Value: ~Copyable>: Sendable {
 /// What a condition is, without its value's type.
 @safe
 struct ConditionCore: ~Copyable {
-    let lockWord = Atomic<UInt32>(0)
-    // Guarded by the lock, under which nobody is made ready and the mutex is left alone.
+    // Guarded by the lock, under which nobody is made ready and the mutex is left alone. Must be first.
     var waiters = WaitList()
+    // Must be second.
+    let lockWord = Atomic<UInt32>(0)
     // Written once.
     let mutex: MutexRef
 }
@@ -119,7 +120,7 @@ struct ConditionRef: @unchecked Sendable {
     }
 
     // The lock word is first.
-    var lock: LockWord { unsafe LockWord(at: pointer) }
+    var lock: LockWord { unsafe LockWord(at: pointer, offset: MemoryLayout<WaitList>.size) }
 
     // Unlocking the mutex may make somebody ready, which must not happen under another lock. So whoever begins to wait queues first, then
     // unlocks the mutex, then parks, and a signal that comes in between takes it off the list and no more: see `isOnItsWay`.

@@ -20,11 +20,12 @@ public import Synchronization
 @frozen
 struct MapShard: ~Copyable {
     // SAFETY: (whole type) see above; a map keeps its shards until its end, when nobody reads or writes any more.
-    // Must be first: the mutex is used by its address.
-    @usableFromInline let mutexCore = MutexCore()
-    @usableFromInline let count = Atomic<UInt32>(0)
-    // Guarded by the mutex.
+    // Guarded by the mutex. Must be first.
     @usableFromInline var used: UInt32 = 0
+    @usableFromInline let count = Atomic<UInt32>(0)
+    // Must be third: the mutex is used by its address.
+    @usableFromInline let mutexCore = MutexCore()
+    // Guarded by the mutex.
     /// What was put out of use; it goes on to `waiting` when there is enough of it.
     @usableFromInline var retired = RetiredList()
     /// How many must be retired before somebody sees to it.
@@ -142,7 +143,7 @@ struct MapShardRef {
 
     @usableFromInline var mutex: MutexRef {
         @inlinable @inline(__always) get {
-            unsafe MutexRef(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: MutexCore.self))
+            unsafe MutexRef((UnsafeMutableRawPointer(pointer) + 8).assumingMemoryBound(to: MutexCore.self))
         }
     }
 

@@ -22,7 +22,10 @@ public final class Mutex<Value: ~Copyable>: @unchecked Sendable {
 
     @usableFromInline var valueAddress: UnsafeMutablePointer<Value> {
         @inlinable @inline(__always) get {
-            unsafe addressBehind(address + objectHeaderSize + MemoryLayout<MutexCore>.size, of: Value.self)
+            // Nothing has no place of its own; behind the object may be somebody else's.
+            unsafe MemoryLayout<Value>.size == 0
+                ? (address + objectHeaderSize + MutexCore.unusedByte).assumingMemoryBound(to: Value.self)
+                : addressBehind(address + objectHeaderSize + MemoryLayout<MutexCore>.size, of: Value.self)
         }
     }
 

@@ -18,15 +18,20 @@ public import Synchronization
 @safe
 struct MutexCore: ~Copyable {
     // SAFETY: (whole type) waiters stay in their places until they are off the list.
-    @usableFromInline let word = Atomic<UInt32>(0)
-    @usableFromInline let attention: Atomic<UInt32>
-    let queueLock = Atomic<UInt32>(0)
-    // Guarded by queueLock.
+    // Guarded by queueLock; first, see LockWord.init(at:offset:).
     /// A waiter was woken to compete for the mutex, and has not got to it yet. Nobody else is woken meanwhile.
     var hasWoken = false
     /// Every unlock hands over to the first in the queue, and newcomers queue, until one comes who has not waited for long.
     var isStarving = false
+    // Anybody's.
+    @usableFromInline let word = Atomic<UInt32>(0)
+    @usableFromInline let attention: Atomic<UInt32>
+    let queueLock = Atomic<UInt32>(0)
+    // Guarded by queueLock.
     var waiters = WaitList()
+
+    /// Between the first two fields and the third.
+    @usableFromInline static var unusedByte: Int { @inlinable @inline(__always) get { 2 } }
 
     @usableFromInline
     init() { attention = Atomic(MutexRef.calm) }

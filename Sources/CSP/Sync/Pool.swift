@@ -21,11 +21,12 @@ public final class Pool<Item>: @unchecked Sendable {
 
     /// One processor's items, and the lock that is nearly always free: only those who find nothing on their own shelf come from elsewhere.
     private struct Shelf: ~Copyable {
-        let lockWord = Atomic<UInt32>(0)
         /// The youngest is last: it may still be in this core's cache.
         var items: [Item] = []
         /// Those that have been here since before the last look.
         var old: [Item] = []
+        /// Must be third.
+        let lockWord = Atomic<UInt32>(0)
         /// Keeps neighbours' locks off this one's cache line.
         let padding = InlineArray<13, UInt64>(repeating: 0)
     }
@@ -78,8 +79,7 @@ public final class Pool<Item>: @unchecked Sendable {
     }
 
     private func withShelf<T>(_ shelf: UnsafeMutablePointer<Shelf>, _ body: (inout Shelf) -> T) -> T {
-        // The lock is the shelf's first field.
-        let lock = unsafe LockWord(at: UnsafeMutableRawPointer(shelf))
+        let lock = unsafe LockWord(at: shelf, offset: 2 * MemoryLayout<[Item]>.size)
         lock.lock()
         defer { lock.unlock() }
         return unsafe body(&shelf.pointee)

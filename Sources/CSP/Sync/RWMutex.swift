@@ -23,7 +23,9 @@ public final class RWMutex<Value: ~Copyable>: @unchecked Sendable {
 
     @usableFromInline var valueAddress: UnsafeMutablePointer<Value> {
         @inlinable @inline(__always) get {
-            unsafe addressBehind(address + objectHeaderSize + MemoryLayout<RWMutexCore>.size, of: Value.self)
+            unsafe MemoryLayout<Value>.size == 0
+                ? (address + objectHeaderSize + 8 + MutexCore.unusedByte).assumingMemoryBound(to: Value.self)
+                : addressBehind(address + objectHeaderSize + MemoryLayout<RWMutexCore>.size, of: Value.self)
         }
     }
 

@@ -26,7 +26,10 @@ public import Synchronization
 @safe
 struct RWMutexCore: ~Copyable {
     // SAFETY: (whole type) waiters stay in their places until they are off the list; the slots live as long as the mutex.
-    // Must be first.
+    // Guarded by the lock. Must be first.
+    /// Until when there is no bias.
+    @usableFromInline var unbiasedUntil: Int64 = 0
+    // Must be second.
     @usableFromInline let writers = MutexCore()
     /// The readers inside, but for those in slots, and the two bits.
     @usableFromInline let state = Atomic<UInt32>(0)
@@ -36,8 +39,6 @@ struct RWMutexCore: ~Copyable {
     @usableFromInline var readers = WaitList()
     /// The writer that waits for readers to leave.
     @usableFromInline var drainer: UnsafeMutablePointer<Waiter>?
-    /// Until when there is no bias.
-    @usableFromInline var unbiasedUntil: Int64 = 0
     /// Once there was contention, for good.
     @usableFromInline var slots: UnsafeMutablePointer<csp_reader_slot>?
 
@@ -68,7 +69,7 @@ struct RWMutexRef: @unchecked Sendable {
     }
 
     private var writers: MutexRef {
-        unsafe MutexRef(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: MutexCore.self))
+        unsafe MutexRef((UnsafeMutableRawPointer(pointer) + 8).assumingMemoryBound(to: MutexCore.self))
     }
 
     private var lock: LockWord {

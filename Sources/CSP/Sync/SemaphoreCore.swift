@@ -8,10 +8,11 @@ public import Synchronization
 @safe
 struct SemaphoreCore: ~Copyable {
     // SAFETY: (whole type) waiters stay in their places until they are off the list.
-    /// Must be first.
+    // Guarded by the lock. Must be first.
+    @usableFromInline var free: Int
+    // Must be second.
     @usableFromInline let lockWord: Atomic<UInt32>
     // Guarded by the lock.
-    @usableFromInline var free: Int
     @usableFromInline var waiters = WaitList()
     // Written once.
     @usableFromInline let capacity: Int
@@ -42,7 +43,7 @@ struct SemaphoreRef: @unchecked Sendable {
     }
 
     @usableFromInline
-    var lock: LockWord { @inlinable @inline(__always) get { unsafe LockWord(at: pointer) } }
+    var lock: LockWord { @inlinable @inline(__always) get { unsafe LockWord(at: pointer, offset: 8) } }
 
     /// What the lock's word is while it is free and nobody waits: never that of a lock that is held.
     @inlinable @inline(__always)

@@ -16,9 +16,13 @@ final class FunctionTimer: @unchecked Sendable {
             to: TimerNode(object: Unmanaged.passUnretained(self).toOpaque()) { object in
                 // Releases what the user's closure holds in that goroutine, not under the heap's lock.
                 let timer = unsafe Unmanaged<FunctionTimer>.fromOpaque(object).takeRetainedValue()
-                go { timer.body() }
+                go {
+                    if RaceDetector.isOn { unsafe csp_race_acquire(Unmanaged.passUnretained(timer).toOpaque()) }
+                    timer.body()
+                }
                 return 0
             })
+        if RaceDetector.isOn { unsafe csp_race_release(Unmanaged.passUnretained(self).toOpaque()) }
         _ = unsafe Unmanaged.passRetained(self)
         let processor = ProcessorRef.forTimers()
         processor.cell.timers.lock.lock()
@@ -34,6 +38,7 @@ final class FunctionTimer: @unchecked Sendable {
 
     /// Stops it and starts it again if there is a `deadline`. True when it was running.
     func set(to deadline: Int64?) -> Bool {
+        if RaceDetector.isOn { unsafe csp_race_release(Unmanaged.passUnretained(self).toOpaque()) }
         // The heap's reference, before the timer can fire and give it up.
         if deadline != nil { _ = unsafe Unmanaged.passRetained(self) }
         let wasArmed = unsafe TimerNode.withHeap(of: node) { processor in

@@ -33,13 +33,13 @@ struct TimerNode: ~Copyable {
 @safe
 struct TimerHeap: ~Copyable {
     // SAFETY: (whole type) whoever arms a node keeps it in its place until it is off the heap.
-    /// The first deadline, or .max: what others read without the lock.
-    let earliest = Atomic<Int64>(.max)
-    let lock = OwnedLock()
-    // Guarded by lock.
+    // Guarded by lock. First: see LockWord.init(at:offset:).
     private var entries = UnsafeMutablePointer<Entry>.allocate(capacity: 64)
     private var capacity = 64
     private var count = 0
+    /// The first deadline, or .max: what others read without the lock.
+    let earliest = Atomic<Int64>(.max)
+    let lock = OwnedLock()
 
     /// The deadline is here too, so that to compare needs no look at a node, which is on some cold stack.
     @safe

@@ -1,0 +1,47 @@
+import CCSP
+
+/// What ThreadSanitizer is told of goroutines, so that it finds races between them, also between two on one thread, and none of ours.
+///
+/// - Each goroutine is a fiber of the sanitizer's. `leave` switches fibers where it switches stacks, without an order between the two.
+/// - What the scheduler does is not looked at: `ignoring`, from a goroutine's `spawn`, `ready` or `park` until it is back in the user's code, and all
+///   that workers and the monitor do outside goroutines. Go's detector does not see its runtime either.
+/// - Instead it is told which order there is: `spawn` happens before the goroutine, and `ready` before what follows `park`. The locks of channels and
+///   of all types for users are atomics, in the user's line of execution, which the sanitizer understands by itself; but one that is held until its
+///   goroutine has left its stack is released by somebody else, unseen, so the goroutine says before that it has released it.
+/// - Control blocks and stacks are used again by goroutines that have no order with those before: that memory begins a new life.
+/// - A stack never changes hands while somebody is on it, which would need one fiber to end inside another's frames.
+///
+/// So there is more order than there should be: operations on one channel are ordered by its lock, and readers of one `RWMutex` by their count, where
+/// Go's memory model orders nothing. A race that only such an order hides is not reported in that run.
+enum RaceDetector {
+    // SAFETY: (whole type) addresses are used as such only.
+    @inline(__always)
+    static var isOn: Bool { csp_detects_races }
+
+    /// Runs `body`, which belongs to the scheduler.
+    @inline(__always)
+    static func ignoring<T>(_ body: () -> T) -> T {
+        guard isOn else { return body() }
+        csp_race_ignore()
+        defer { csp_race_heed() }
+        return body()
+    }
+
+    /// A goroutine is back from the scheduler: after who has made it ready, and after the beginning of the thread that it is on now, which has
+    /// initialised its thread locals.
+    static func goOn(_ goroutine: GoroutineRef) {
+        csp_race_heed()
+        unsafe csp_fiber_woken(goroutine.cell.fiber)
+        unsafe csp_fiber_woken(goroutine.cell.worker!.cell.fiber)
+    }
+
+    /// Before a goroutine leaves its stack, under locks that somebody else lets go of.
+    static func release(_ afterwards: Afterwards) {
+        switch afterwards {
+        case .unlockChannel(let channel): unsafe csp_race_release(channel.lockWord.address)
+        case .unlock(let lock): unsafe csp_race_release(lock.address)
+        case .unlockAll(let locks): unsafe locks.pointee.forEach { unsafe csp_race_release($0.address) }
+        case .nothing, .enqueue, .recycle: break
+        }
+    }
+}
