@@ -53,7 +53,7 @@ struct ThreadParker {
             csp_pause()
             spins -= 1
         }
-        unsafe record.pointee.linger = max(16, allowed / 2)
+        unsafe record.pointee.linger = max(500, allowed / 2)
         let (exchanged, _) = unsafe state.pointee.compareExchange(
             expected: Self.waiting, desired: Self.asleep, ordering: .acquiringAndReleasing)
         guard exchanged else { return }
