@@ -1,5 +1,3 @@
-import CCSP
-
 /// Why a context is done.
 public enum ContextError: Error, Equatable, CustomStringConvertible {
     /// Its cancel function was called, or an ancestor's.
