@@ -254,7 +254,7 @@ typedef struct {
 csp_thread_record *csp_current_thread_record(void);
 
 /// Where the readers of one lock count themselves: cache lines for each worker, which nobody else writes to, and one for all other threads. A
-/// worker needs no more than a load and a store, and in and out are counted apart, so that neither waits for the other's store.
+/// worker needs no more than a load and a store. In and out are counted apart, so that both only grow.
 typedef struct {
     uint64_t in;
     uint64_t out;

@@ -11,7 +11,8 @@ public import Synchronization
 /// `update`. A write of a key happens before a read that sees it (https://pkg.go.dev/sync#Map). Writers of keys in different parts of the map do not
 /// wait for each other; those of the same part do, for the time of one change.
 ///
-/// A value that was replaced or removed is released within some milliseconds, since somebody may be reading it.
+/// A value that was replaced or removed is released within some milliseconds, since somebody may be reading it; where readers or writers were in the way for
+/// long, within a second after that.
 ///
 /// Where most operations write, or several keys must change together, a `Mutex` around a `Dictionary` is as good and simpler.
 @safe
