@@ -32,6 +32,11 @@ public final class WaitGroup: Sendable {
 
     /// Adds `delta`, which may be negative. At zero everybody who waits goes on; below zero it traps.
     public func add(_ delta: Int = 1) {
+        // One more goroutine is not ordered after those that were done before: races between them are to be found.
+        if delta > 0 {
+            state.wrappingAdd(Int64(delta) << 32, ordering: .relaxed)
+            return
+        }
         let now = state.wrappingAdd(Int64(delta) << 32, ordering: .acquiringAndReleasing).newValue
         if now >> 32 < 0 { fatal("panic: sync: negative WaitGroup counter") }
         if now >> 32 == 0, now != 0 { releaseWaiters() }
