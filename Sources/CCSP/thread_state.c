@@ -5,6 +5,7 @@
 #include "ccsp.h"
 
 #include <link.h>
+#include <malloc.h>
 #include <string.h>
 
 // The TLS block that holds a library's thread locals, on this thread.
@@ -74,3 +75,5 @@ const void *csp_in_swift_concurrency(void) { return (const void *)swift_task_get
 // list of caught exceptions and the count of uncaught ones.
 extern void *__cxa_get_globals(void) __attribute__((weak));
 uint64_t *csp_cxa_globals(void) { return __cxa_get_globals ? __cxa_get_globals() : NULL; }
+
+size_t csp_usable_size(void *memory) { return malloc_usable_size(memory); }

@@ -133,11 +133,11 @@ public struct _SelectEntry {
     // SAFETY: (whole type) the slots stay in their places for as long as the entries that point to them.
     @usableFromInline
     @frozen
-    enum Kind { case receive, send, after, byDefault, never, mutex, semaphore, condition }
+    enum Kind { case receive, send, after, byDefault, never, mutex, semaphore, condition, group }
 
     @usableFromInline var kind: Kind
     @usableFromInline var channel: ChannelRef?
-    /// Or the core of a mutex or a semaphore, or a `ConditionArrival`.
+    /// Or the core of a mutex or a semaphore, a `ConditionArrival`, or a `WaitGroup`.
     @usableFromInline var slot: UnsafeMutableRawPointer?
     /// For `.after`; for `.semaphore`, how much of it.
     @usableFromInline var nanoseconds: Int64 = 0
@@ -298,6 +298,7 @@ public struct AnySelectCase<Output> {
 }
 
 class AnyCaseBox<Output> {
+    var isDefault: Bool { fatalError("abstract") }
     func describe(into entry: UnsafeMutablePointer<_SelectEntry>) { fatalError("abstract") }
     func attempt() -> Bool { fatalError("abstract") }
     func finish() -> Output { fatalError("abstract") }
@@ -325,6 +326,7 @@ where Bodies.Failure == Never, Bodies.Slots == Plan.Slots {
         unsafe slots.deallocate()
     }
 
+    override var isDefault: Bool { Plan.defaultIndex >= 0 }
     override func describe(into entry: UnsafeMutablePointer<_SelectEntry>) {
         unsafe plan.describe(&slots.pointee, into: entry)
     }

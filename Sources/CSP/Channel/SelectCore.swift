@@ -44,7 +44,10 @@ struct SelectLocks {
     func lockAll() {
         heap?.lock()
         for index in unsafe channels.indices { unsafe channels[index].lock() }
-        for index in unsafe points.indices { unsafe points[index].lock.lock() }
+        for index in unsafe points.indices {
+            unsafe points[index].lock.lock()
+            unsafe points[index].announce()
+        }
     }
 
     /// For the race detector.
@@ -81,148 +84,158 @@ struct SelectOutcome {
 func _selectBlocking(
     _ entries: UnsafeMutableBufferPointer<_SelectEntry>, isPrioritized: Bool
 ) -> SelectOutcome {
-    var after: Int?
-    var byDefault: Int?
+    // SAFETY: the entries and what they point to stay on the selecting stack until the select returns.
+    unsafe withLocks(of: entries) { locks, special, processor in
+        if let chosen = unsafe locks.chooseReady(entries, isPrioritized) {
+            return SelectOutcome(place: chosen, isDone: false)
+        }
+        if special.byDefault >= 0 {
+            locks.unlockAll()
+            return SelectOutcome(place: special.byDefault, isDone: true)
+        }
+        return unsafe withUnsafeTemporaryAllocation(of: Waiter.self, capacity: entries.count) { waiters in
+            unsafe withUnsafeTemporaryAllocation(of: SelectWait.self, capacity: 1) { room in
+                let wait = unsafe SelectWaitRef(room.baseAddress!)
+                unsafe wait.initialize(entries, waiters.baseAddress!, special, .caller())
+                wait.queue(processor)
+                wait.block(releasing: locks)
+                return SelectOutcome(place: wait.end(), isDone: true)
+            }
+        }
+    }
+}
+
+/// The places of cases that are no channels and no locks, or -1.
+struct SpecialCases {
+    /// Of several, the one that is due first; the earlier one on a tie.
+    var after = -1
+    var byDefault = -1
+}
+
+/// Takes all locks, for which `after` must not be missed by the processor's timers, and runs `body`, which lets go of them.
+@inline(__always)
+func withLocks(
+    of entries: UnsafeMutableBufferPointer<_SelectEntry>,
+    _ body: (SelectLocks, SpecialCases, ProcessorRef) -> SelectOutcome
+) -> SelectOutcome {
+    var special = SpecialCases()
     var pointCount = 0
-    // SAFETY: (whole function) the entries and the waiters are this stack's, and stay until the select is over.
+    // SAFETY: (whole function) the caller keeps the entries and what they point to; the rooms outlive the locks.
     for index in entries.indices {
         switch unsafe entries[index].kind {
         case .after:
-            // Of several, the one that is due first; the earlier one on a tie.
-            if let other = after, unsafe entries[other].nanoseconds <= entries[index].nanoseconds { continue }
-            after = index
-        case .byDefault: byDefault = byDefault ?? index
-        case .mutex, .semaphore, .condition: pointCount += 1
+            if special.after >= 0, unsafe entries[special.after].nanoseconds <= entries[index].nanoseconds { continue }
+            special.after = index
+        case .byDefault: if special.byDefault < 0 { special.byDefault = index }
+        case .mutex, .semaphore, .condition, .group: pointCount += 1
         case .receive, .send, .never: break
         }
     }
-    // SAFETY: as above.
-    if pointCount == 0 {
-        return unsafe _selectBlocking(
-            entries, after, byDefault, points: UnsafeMutableBufferPointer(start: nil, count: 0), isPrioritized)
-    }
-    // SAFETY: as above; `points` outlive the wait.
-    return unsafe withUnsafeTemporaryAllocation(of: WaitPoint.self, capacity: pointCount) { points in
-        let distinct = unsafe WaitPoint.collect(entries, into: points)
-        return unsafe _selectBlocking(entries, after, byDefault, points: distinct, isPrioritized)
-    }
-}
-
-@inline(__always)
-private func _selectBlocking(
-    _ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ after: Int?, _ byDefault: Int?,
-    points: UnsafeMutableBufferPointer<WaitPoint>, _ isPrioritized: Bool
-) -> SelectOutcome {
     let processor = ProcessorRef.forTimers()
-    // SAFETY: the entries and what they point to stay on the selecting stack until the select returns.
+    let heap = special.after < 0 ? nil : processor.cell.timers.lock.handle
+    if pointCount == 0 {
+        return unsafe withUnsafeTemporaryAllocation(of: ChannelRef.self, capacity: entries.count) { room in
+            let locks = unsafe SelectLocks(
+                entries, room, heap: heap, points: UnsafeMutableBufferPointer(start: nil, count: 0))
+            locks.lockAll()
+            return body(locks, special, processor)
+        }
+    }
     return unsafe withUnsafeTemporaryAllocation(of: ChannelRef.self, capacity: entries.count) { room in
-        let locks = unsafe SelectLocks(
-            entries, room, heap: after == nil ? nil : processor.cell.timers.lock.handle, points: points)
-        locks.lockAll()
-        for index in points.indices { unsafe points[index].announce() }
-        if let chosen = unsafe chooseReady(entries, isPrioritized) {
-            unsafe locks.unlockAll(except: entries[chosen].channel, and: entries[chosen].point?.lock)
-            return SelectOutcome(place: chosen, isDone: false)
+        unsafe withUnsafeTemporaryAllocation(of: WaitPoint.self, capacity: pointCount) { points in
+            let locks = unsafe SelectLocks(
+                entries, room, heap: heap, points: WaitPoint.collect(entries, into: points))
+            locks.lockAll()
+            return body(locks, special, processor)
         }
-        if let byDefault {
-            locks.unlockAll()
-            return SelectOutcome(place: byDefault, isDone: true)
-        }
-        let wait = unsafe SelectWait(entries: entries, after: after, processor: processor)
-        return SelectOutcome(place: wait.run(releasing: locks), isDone: true)
     }
 }
 
-/// One of the ready cases, uniformly, or the first; all locks are held.
-private func chooseReady(_ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ isPrioritized: Bool) -> Int? {
-    var chosen: Int?
-    var ready = 0
-    // SAFETY: the channels and the other wait points are locked.
-    for index in entries.indices {
-        if let channel = unsafe entries[index].channel {
-            guard unsafe entries[index].kind == .receive ? channel.canReceive : channel.canSend else { continue }
-        } else {
-            guard let point = unsafe entries[index].point, point.isReady else { continue }
+extension SelectLocks {
+    /// One of the ready cases, uniformly, or the first. With all locks held: keeps that of the case that it returns.
+    func chooseReady(_ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ isPrioritized: Bool) -> Int? {
+        var chosen: Int?
+        var ready = 0
+        // SAFETY: the channels and the other wait points are locked.
+        for index in entries.indices {
+            if let channel = unsafe entries[index].channel {
+                guard unsafe entries[index].kind == .receive ? channel.canReceive : channel.canSend else { continue }
+            } else {
+                guard let point = unsafe entries[index].point, point.isReady else { continue }
+            }
+            ready += 1
+            // The k-th replaces the choice with probability 1/k: each is as likely in the end.
+            if ready == 1 || randomNumber(below: ready) == 0 { chosen = index }
+            if isPrioritized { break }
         }
-        if isPrioritized { return index }
-        ready += 1
-        // The k-th replaces the choice with probability 1/k: each is as likely in the end.
-        if ready == 1 || randomNumber(below: ready) == 0 { chosen = index }
+        guard let chosen else { return nil }
+        unlockAll(except: unsafe entries[chosen].channel, and: unsafe entries[chosen].point?.lock)
+        return chosen
     }
-    return chosen
 }
 
-/// The wait of a select, from queueing to withdrawal.
+/// The wait of a select, from queueing to its end. Stays in its place, which the waiters and the timers know.
 @safe
-private struct SelectWait {
-    // SAFETY: (whole type) the entries and what they point to stay on the selecting stack until the select returns.
-    let entries: UnsafeMutableBufferPointer<_SelectEntry>
-    let after: Int?
-    let processor: ProcessorRef
+struct SelectWait: ~Copyable {
+    // SAFETY: (whole type) whoever selects keeps it, the entries and the waiters until the select is over.
+    fileprivate let entries: UnsafeMutableBufferPointer<_SelectEntry>
+    fileprivate let waiters: UnsafeMutablePointer<Waiter>
+    let party: Party
+    /// The place of the case that is due first, or -1, and when that is.
+    fileprivate let after: Int
+    fileprivate let deadline: Int64
+    let selection = Selection()
+    fileprivate var node: TimerNode
+}
 
-    /// What a timer needs to complete the select.
-    @safe
-    private struct Alarm: ~Copyable {
-        let selection: UnsafeMutablePointer<Selection>
-        let index: Int
-        let party: Party
+/// A wait by reference.
+@safe
+struct SelectWaitRef {
+    // SAFETY: (whole type) whoever selects keeps the wait until the select is over; the waiters are off every list and the node is off its heap then.
+    private let pointer: UnsafeMutablePointer<SelectWait>
+
+    init(_ pointer: UnsafeMutablePointer<SelectWait>) { unsafe self.pointer = unsafe pointer }
+
+    private var cell: SelectWait {
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(pointer) }
+        @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
     }
 
-    /// With all locks held. Returns the winner's place.
-    func run(releasing locks: SelectLocks) -> Int {
-        let party = Party.caller()
-        var selection = Selection()
-        // SAFETY: (whole function) all of it is this stack's, and off every list and heap before it goes.
-        return unsafe withUnsafeMutablePointer(to: &selection) { selection in
-            unsafe withUnsafeTemporaryAllocation(of: Waiter.self, capacity: entries.count) { waiters in
-                let deadline = after.map { unsafe Clock.deadline(after: entries[$0].nanoseconds) } ?? .max
-                var alarm = unsafe Alarm(selection: selection, index: after ?? 0, party: party)
-                return unsafe withUnsafeMutablePointer(to: &alarm) { alarm in
-                    var node = unsafe TimerNode(object: alarm) { raw in
-                        let alarm = unsafe raw.assumingMemoryBound(to: Alarm.self)
-                        if unsafe alarm.pointee.selection.pointee.claim(Int32(alarm.pointee.index)) {
-                            let party = unsafe alarm.pointee.party
-                            party.ready()
-                        }
-                        return 0
-                    }
-                    return unsafe withUnsafeMutablePointer(to: &node) { node in
-                        unsafe enqueue(waiters, party, selection)
-                        if after != nil { unsafe TimerNode.armLocked(node, at: deadline, on: processor) }
-                        block(party, locks, deadline)
-                        let winner = unsafe selection.pointee.winner.load(ordering: .acquiring)
-                        if after != nil { _ = unsafe TimerNode.disarm(node) }
-                        unsafe withdraw(waiters, except: winner)
-                        if unsafe entries[winner].kind == .send, unsafe !waiters[winner].succeeded {
-                            fatalSendOnClosed()
-                        }
-                        return winner
-                    }
-                }
-            }
-        }
+    var selection: UnsafeMutablePointer<Selection> {
+        unsafe withUnsafePointer(to: pointer.pointee.selection) { unsafe UnsafeMutablePointer(mutating: $0) }
+    }
+    /// When the first case is due that waits for a time.
+    var deadline: Int64 { cell.deadline }
+    private var node: UnsafeMutablePointer<TimerNode> {
+        unsafe withUnsafeMutablePointer(to: &pointer.pointee.node) { unsafe $0 }
     }
 
-    private func block(_ party: Party, _ locks: SelectLocks, _ deadline: Int64) {
-        if case .thread(let thread) = party {
-            locks.unlockAll()
-            if after != nil { SchedulerCore.timerSubmitted(deadline) }
-            thread.wait()
-        } else {
-            let isHopeless = unsafe after == nil && entries.allSatisfy { $0.kind == .never }
-            unsafe withUnsafePointer(to: locks) { locks in
-                unsafe party.block(isHopeless ? .selectNoCases : .select, .unlockAll(locks))
-            }
-        }
-    }
-
-    private func enqueue(
-        _ waiters: UnsafeMutableBufferPointer<Waiter>, _ party: Party, _ selection: UnsafeMutablePointer<Selection>
+    @inline(__always)
+    func initialize(
+        _ entries: UnsafeMutableBufferPointer<_SelectEntry>, _ waiters: UnsafeMutablePointer<Waiter>,
+        _ special: SpecialCases, _ party: Party
     ) {
-        for index in unsafe entries.indices {
+        let after = special.after
+        let deadline = after < 0 ? .max : Clock.deadline(after: unsafe entries[after].nanoseconds)
+        let node = unsafe TimerNode(object: pointer) { raw in
+            let wait = unsafe SelectWaitRef(raw.assumingMemoryBound(to: SelectWait.self))
+            let place = wait.cell.after, party = wait.cell.party
+            if unsafe wait.selection.pointee.claim(Int32(place)) { party.readyFromTimer() }
+            return 0
+        }
+        unsafe pointer.initialize(
+            to: SelectWait(
+                entries: entries, waiters: waiters, party: party, after: after, deadline: deadline, node: node))
+    }
+
+    /// With all locks held.
+    @inline(__always)
+    func queue(_ processor: ProcessorRef) {
+        let entries = unsafe cell.entries
+        for index in entries.indices {
             // SAFETY: the channels are locked.
-            let waiter = unsafe waiters.baseAddress! + index
-            unsafe waiter.initialize(to: Waiter(party: party))
+            let waiter = unsafe cell.waiters + index
+            unsafe waiter.initialize(to: Waiter(party: cell.party))
             unsafe waiter.pointee.selection = unsafe selection
             unsafe waiter.pointee.caseIndex = Int32(truncatingIfNeeded: index)
             unsafe waiter.pointee.slot = entries[index].slot
@@ -232,12 +245,40 @@ private struct SelectWait {
                 unsafe point.append(waiter)
             }
         }
+        if cell.after >= 0 { unsafe TimerNode.armLocked(node, at: cell.deadline, on: processor) }
+    }
+
+    /// Goroutines and threads: until somebody has claimed the selection.
+    func block(releasing locks: SelectLocks) {
+        if case .thread(let thread) = cell.party {
+            locks.unlockAll()
+            if cell.after >= 0 { SchedulerCore.timerSubmitted(cell.deadline) }
+            thread.wait()
+        } else {
+            let isHopeless = unsafe cell.after < 0 && cell.entries.allSatisfy { $0.kind == .never }
+            unsafe withUnsafePointer(to: locks) { locks in
+                unsafe cell.party.block(isHopeless ? .selectNoCases : .select, .unlockAll(locks))
+            }
+        }
+    }
+
+    /// When somebody has claimed the selection: withdraws the others, and returns what was claimed. Traps when that is a send on a channel that
+    /// was closed instead.
+    func end() -> Int {
+        let winner = unsafe selection.pointee.winner.load(ordering: .acquiring)
+        if cell.after >= 0 { _ = unsafe TimerNode.disarm(node) }
+        withdraw(except: winner)
+        if winner >= 0, unsafe cell.entries[winner].kind == .send, unsafe !cell.waiters[winner].succeeded {
+            fatalSendOnClosed()
+        }
+        return winner
     }
 
     /// Whoever dropped a waiter of ours did so under its channel's lock: with that lock we know that it is done with it.
-    private func withdraw(_ waiters: UnsafeMutableBufferPointer<Waiter>, except winner: Int) {
-        for index in unsafe entries.indices where index != winner {
-            let waiter = unsafe waiters.baseAddress! + index
+    private func withdraw(except winner: Int) {
+        let entries = unsafe cell.entries
+        for index in entries.indices where index != winner {
+            let waiter = unsafe cell.waiters + index
             guard let channel = unsafe entries[index].channel else {
                 unsafe entries[index].point?.withdraw(waiter)
                 continue

@@ -7,6 +7,7 @@ enum WaitPoint {
     case mutex(MutexRef)
     case semaphore(SemaphoreRef, Int)
     case condition(ConditionArrivalRef)
+    case group(Unmanaged<WaitGroup>)
 
     /// Distinct ones, by address.
     static func collect(
@@ -33,6 +34,7 @@ enum WaitPoint {
         case .mutex(let mutex): mutex.queueLock
         case .semaphore(let semaphore, _): semaphore.lock
         case .condition(let arrival): arrival.condition.lock
+        case .group(let group): unsafe group._withUnsafeGuaranteedRef { $0.lock }
         }
     }
 
@@ -43,6 +45,7 @@ enum WaitPoint {
             mutex.queueLock.unlock()
         case .semaphore(let semaphore, _): semaphore.unlock()
         case .condition(let arrival): arrival.condition.lock.unlock()
+        case .group(let group): unsafe group._withUnsafeGuaranteedRef { $0.unlockSettled() }
         }
     }
 
@@ -50,7 +53,13 @@ enum WaitPoint {
 
     /// From now on nobody makes it free without looking at the queue: whoever does so in this moment waits for the lock, and finds
     /// whom we queue.
-    func announce() { if case .mutex(let mutex) = self { mutex.announce() } }
+    func announce() {
+        switch self {
+        case .mutex(let mutex): mutex.announce()
+        case .group(let group): unsafe group._withUnsafeGuaranteedRef { _ = $0.join() }
+        case .semaphore, .condition: break
+        }
+    }
 
     /// After `announce`. A mutex may still be taken by somebody else, or become free.
     var isReady: Bool {
@@ -58,6 +67,7 @@ enum WaitPoint {
         case .mutex(let mutex): mutex.core.word.load(ordering: .acquiring) == 0
         case .semaphore(let semaphore, let count): semaphore.core.waiters.isEmpty && semaphore.core.free >= count
         case .condition(let arrival): arrival.wasSignalled
+        case .group(let group): unsafe group._withUnsafeGuaranteedRef { $0.isZero }
         }
     }
 
@@ -72,6 +82,7 @@ enum WaitPoint {
             unsafe waiter.pointee.demand = count
             unsafe semaphore.core.waiters.append(waiter)
         case .condition(let arrival): unsafe arrival.replace(by: waiter)
+        case .group(let group): unsafe group._withUnsafeGuaranteedRef { unsafe $0.append(waiter) }
         }
     }
 
@@ -89,12 +100,15 @@ enum WaitPoint {
         case .condition(let arrival):
             if unsafe waiter.pointee.isQueued { unsafe arrival.condition.core.waiters.remove(waiter) }
             unlock()
+        case .group(let group):
+            unsafe group._withUnsafeGuaranteedRef { unsafe $0.remove(waiter) }
+            unlock()
         }
     }
 }
 
 extension _SelectEntry {
-    // SAFETY: (whole type) by its kind, an entry's slot is the core of a mutex or a semaphore, or who has come to a condition.
+    // SAFETY: (whole type) by its kind, an entry's slot is the core of a mutex or a semaphore, who has come to a condition, or a group.
     var point: WaitPoint? {
         switch kind {
         case .mutex: unsafe .mutex(MutexRef(slot!.assumingMemoryBound(to: MutexCore.self)))
@@ -102,6 +116,7 @@ extension _SelectEntry {
             unsafe .semaphore(SemaphoreRef(slot!.assumingMemoryBound(to: SemaphoreCore.self)), Int(nanoseconds))
         case .condition:
             unsafe .condition(ConditionArrivalRef(slot!.assumingMemoryBound(to: ConditionArrival.self)))
+        case .group: unsafe .group(Unmanaged.fromOpaque(slot!))
         case .receive, .send, .after, .byDefault, .never: nil
         }
     }

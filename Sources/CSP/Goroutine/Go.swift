@@ -61,23 +61,30 @@ public struct Goroutine: Sendable, Identifiable, Hashable {
         let context = GoroutineRef.current?.cell.currentContext
         unsafe go(name, stackSize: stackSize) { [body = UnsafeSending(body)] in
             if let context { GoroutineRef.current!.cell.currentContext = context }
-            do throws(E) {
-                unsafe result.outcome = .success(try body.value())
-            } catch {
-                unsafe result.outcome = .failure(error)
-            }
+            unsafe result.set(body.value)
             done.close()
         }
         _ = done.receive()
-        return try unsafe UnsafeSending(result.outcome!.get()).value
+        return try result.get()
     }
 }
 
-/// Carries a result from the goroutine that made it to the one that waits: written before a close, read after it.
-private final class RunResult<T, E: Error>: @unchecked Sendable {
-    // SAFETY: (whole type) the runtime is immortal; what is handed over is not used by the sender again.
-    // SAFETY: the channel's close orders the write before the read.
-    @unsafe var outcome: Result<T, E>?
+/// Carries a result from the goroutine or task that made it to the one that waits.
+final class RunResult<T, E: Error>: @unchecked Sendable {
+    // SAFETY: (whole type) written once, before the other side is told, and read by that once it knows.
+    private var outcome: Result<T, E>?
+
+    func set(_ body: () throws(E) -> T) {
+        do throws(E) { outcome = .success(try body()) } catch { outcome = .failure(error) }
+    }
+
+    nonisolated(nonsending)
+        func set(_ body: () async throws(E) -> T) async
+    {
+        do throws(E) { outcome = .success(try await body()) } catch { outcome = .failure(error) }
+    }
+
+    func get() throws(E) -> sending T { try unsafe UnsafeSending(outcome!.get()).value }
 }
 
 /// A value whose sole owner hands it over, where the compiler cannot see it.

@@ -23,7 +23,7 @@ extension GoroutineRef {
     /// Makes `body` a runnable goroutine.
     @inline(never)
     static func spawn(
-        _ name: String?, stackSize: Int?, creatorAddress: UnsafeMutableRawPointer?,
+        _ name: String?, stackSize: Int?, creatorAddress: UnsafeMutableRawPointer?, inheritsTaskLocals: Bool = true,
         _ body: consuming GoroutineBody
     ) {
         let fiber = RaceDetector.isOn ? unsafe csp_fiber_create() : nil
@@ -39,7 +39,7 @@ extension GoroutineRef {
             }
             stackClass = chosen
         }
-        let task = DormantTask.capture()
+        let task = inheritsTaskLocals ? DormantTask.capture() : nil
         if let creator {
             let worker = creator.cell.worker!
             if let processor = worker.enter() {

@@ -19,12 +19,12 @@ public final class ErrorGroup: @unchecked Sendable {
     private var storedError: (any Error)?
 
     // Written once.
-    private let running = WaitGroup()
+    let running = WaitGroup()
     /// Holds something for each goroutine, if there is a limit.
     private let places: Channel<Void>?
     var limit: Int? { places?.capacity }
     private let context: Context?
-    private let cancel: CancelFunction?
+    let cancel: CancelFunction?
 
     private init(_ limit: Int?, _ context: Context?, _ cancel: CancelFunction?) {
         if let limit, limit < 0 { fatal("panic: ErrorGroup: negative limit \(limit)") }
@@ -123,6 +123,11 @@ public final class ErrorGroup: @unchecked Sendable {
     /// Waits for all, ends the context, and returns the first error.
     func finish() -> (any Error)? {
         running.wait()
+        return endContext()
+    }
+
+    /// When all are done. Returns the first error.
+    func endContext() -> (any Error)? {
         let error = firstError
         cancel?(error)
         return error

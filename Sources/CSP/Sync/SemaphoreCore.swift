@@ -120,7 +120,9 @@ struct SemaphoreRef: @unchecked Sendable {
         // SAFETY: under the lock; a waiter off the list stays parked until it is made ready, if it was ours to claim.
         while let first = unsafe core.waiters.first {
             let selection = unsafe first.pointee.selection
-            let isOver = unsafe selection.map { unsafe $0.pointee.winner.load(ordering: .acquiring) >= 0 } ?? false
+            let isOver =
+                unsafe selection.map { unsafe $0.pointee.winner.load(ordering: .acquiring) != Selection.undecided }
+                ?? false
             if unsafe !isOver && first.pointee.demand > core.free { break }
             unsafe core.waiters.remove(first)
             if let selection = unsafe selection, unsafe !selection.pointee.claim(first.pointee.caseIndex) { continue }

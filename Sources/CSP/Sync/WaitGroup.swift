@@ -11,9 +11,11 @@ public final class WaitGroup: Sendable {
     // Waiters join under the lock, by a compare-exchange that fails when the counter has reached zero; whoever brings it to zero
     // with waiters takes them all under the lock. So nobody parks who is not seen by the addition that reaches zero.
     private let state = Atomic<Int64>(0)
-    private let lock: LockWord
+    let lock: LockWord
     // Guarded by the lock.
     nonisolated(unsafe) private let waiters: UnsafeMutablePointer<WaitList>
+    /// Waiters on the list. When the lock is released, as many have joined.
+    nonisolated(unsafe) private var queued: Int64 = 0
 
     /// The counter is zero.
     public init() {
@@ -48,12 +50,12 @@ public final class WaitGroup: Sendable {
     /// Waits until the counter is zero. Blocks the calling goroutine or thread.
     @available(*, noasync)
     public func wait() {
-        if state.load(ordering: .acquiring) >> 32 == 0 { return }
+        if isZero { return }
         lock.lock()
         guard join() else { return lock.unlock() }
         unsafe Waiter.withOwn { waiter in
             // SAFETY: under the lock.
-            unsafe waiters.pointee.append(waiter)
+            unsafe append(waiter)
             let party = unsafe waiter.pointee.party
             party.block(.waitGroup, .unlock(lock))
         }
@@ -77,8 +79,10 @@ public final class WaitGroup: Sendable {
             nil, stackSize: nil, creatorAddress: csp_return_address(), GoroutineBody(run: body, group: self))
     }
 
-    /// Under the lock: counts one more waiter, unless the counter is zero.
-    private func join() -> Bool {
+    // MARK: With the lock
+
+    /// Counts one more waiter, unless the counter is zero.
+    func join() -> Bool {
         var now = state.load(ordering: .acquiring)
         while now >> 32 != 0 {
             let (exchanged, original) = state.compareExchange(
@@ -89,18 +93,39 @@ public final class WaitGroup: Sendable {
         return false
     }
 
+    /// For who has joined.
+    func append(_ waiter: UnsafeMutablePointer<Waiter>) {
+        // SAFETY: under the lock.
+        unsafe waiters.pointee.append(waiter)
+        unsafe queued += 1
+    }
+
+    /// Unless it is off the list already.
+    func remove(_ waiter: UnsafeMutablePointer<Waiter>) {
+        // SAFETY: under the lock.
+        guard unsafe waiter.pointee.isQueued else { return }
+        unsafe waiters.pointee.remove(waiter)
+        unsafe queued -= 1
+    }
+
+    var isZero: Bool { state.load(ordering: .acquiring) >> 32 == 0 }
+
+    /// Unlocks. Who has joined and is not on the list has not joined any more: the lower half changes under the lock only.
+    func unlockSettled() {
+        let joined = state.load(ordering: .relaxed) & 0xFFFF_FFFF
+        let excess = unsafe joined - queued
+        if excess != 0 { state.wrappingSubtract(excess, ordering: .acquiringAndReleasing) }
+        lock.unlock()
+    }
+
     @inline(never)
     private func releaseWaiters() {
         lock.lock()
         var released = ReadyChain()
-        var count: Int64 = 0
         // SAFETY: under the lock; a released waiter stays parked until it is made ready.
-        while let waiter = unsafe waiters.pointee.takeFirst() {
-            unsafe released.append(waiter)
-            count += 1
-        }
-        state.wrappingSubtract(count, ordering: .acquiringAndReleasing)
-        lock.unlock()
+        while let waiter = unsafe waiters.pointee.takeFirst() { unsafe released.append(waiter) }
+        unsafe queued = 0
+        unlockSettled()
         released.ready()
     }
 }

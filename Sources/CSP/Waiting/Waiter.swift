@@ -68,11 +68,13 @@ extension Waiter {
     }
 }
 
-/// Who waits. Swift tasks become a third kind.
+/// Who waits.
 @usableFromInline
 enum Party {
     case goroutine(GoroutineRef)
     case thread(ThreadParker)
+    /// Suspends itself: see TaskWait.swift.
+    case task(TaskWaitRef)
 
     /// The calling goroutine, or else thread, which arms for one wait.
     static func caller() -> Party {
@@ -100,6 +102,7 @@ enum Party {
             case .nothing, .enqueue, .recycle: break
             }
             thread.wait()
+        case .task: fatal("fatal error: a Swift task was to be parked")
         }
     }
 
@@ -109,7 +112,14 @@ enum Party {
         switch self {
         case .goroutine(let goroutine): goroutine.ready()
         case .thread(let thread): thread.ready()
+        case .task(let wait): wait.resume()
         }
+    }
+
+    /// The same under the lock of a timer heap: what a task's executor does when a job comes may be anything, so that happens elsewhere.
+    func readyFromTimer() {
+        guard case .task(let wait) = self else { return ready() }
+        go { wait.resume() }
     }
 }
 
@@ -119,6 +129,8 @@ struct Selection: ~Copyable {
     /// The winning case's index; `undecided` until one has been claimed.
     @usableFromInline let winner = Atomic<Int>(Selection.undecided)
     @usableFromInline static var undecided: Int { @inlinable get { -1 } }
+    /// In place of an index: a task's cancellation has won.
+    @usableFromInline static var cancelled: Int { @inlinable get { -2 } }
 
     /// True for exactly one caller. Whoever wins must complete the case and make the party ready.
     @usableFromInline
