@@ -2,7 +2,7 @@ import CSP
 import Foundation
 import Testing
 
-// The call sites that users' programs rely on, as they would write them. Those of parts to come are missing.
+// The call sites that users' programs rely on, as they would write them.
 
 func say(_ text: String) {
     for _ in 0..<3 {
@@ -141,6 +141,26 @@ func groups() throws {
     print(size)
 }
 
+// With Swift's async/await.
+
+@MainActor final class Screen {
+    var shown = 0
+    func follow(_ numbers: Channel<Int>, _ quit: Channel<Never>) async throws {
+        try await numbers.send(1)
+        for try await n in numbers { shown += n }
+        try await select {
+            Receive(numbers) { self.shown += $0 ?? 0 }
+            Receive(quit) { _ in }
+            After(.seconds(1)) {}
+        }
+        shown += await Goroutine.run { expensiveComputation() }
+        shown += try await Goroutine.run { try best(.current) }
+    }
+}
+func forwarding(_ from: Channel<Document>, _ to: Channel<Document>) async throws {
+    for try await document in from { try await to.send(document) }
+}
+
 @Suite struct CallSiteTests {
     @Test func snippetsRun() {
         inGoroutine {
@@ -192,5 +212,30 @@ func groups() throws {
             drafts.close()
             #expect(done.receive() == nil)
         }
+    }
+    @Test(.timeLimit(.minutes(2))) func tasksFollowAndForward() async throws {
+        let numbers = Channel<Int>(capacity: 1), quit = Channel<Never>()
+        let screen = Screen()
+        go {
+            for n in 2...4 { numbers <- n }
+            numbers.close()
+        }
+        try await screen.follow(numbers, quit)
+        // 1 to 4, the closed channel's nothing, and 7 twice.
+        #expect(await screen.shown == 24)
+
+        let drafts = Channel<Document>(), done = Channel<Document>()
+        async let forwarded: Void = forwarding(drafts, done)
+        try await drafts.send(Document())
+        #expect(try await done.receive() != nil)
+        drafts.close()
+        try await forwarded
+        let napped = try await Goroutine.run {
+            try runBlocking { () async throws -> Int in
+                try await Task.sleep(for: .milliseconds(1))
+                return 3
+            }
+        }
+        #expect(napped == 3)
     }
 }

@@ -1,6 +1,9 @@
 import CCSP
 
 // From tasks to goroutines and back.
+//
+// Swift's runtime may find a thread's variables before it runs a piece of a task, and use them after it. So while one runs on a goroutine, the
+// goroutine is locked to its thread; that costs nothing unless it parks, which hands over the processor.
 
 extension Goroutine {
     /// Runs `body` in a goroutine and waits for it from a Swift task: the task suspends, and none of Swift's threads is held, whatever `body` waits
@@ -56,10 +59,13 @@ public func runBlocking<T, E: Error>(
     let done = Channel<Never>()
     let context = GoroutineRef.current?.cell.currentContext
     // SAFETY: `body` is sent to the task.
-    let task = Task.immediate { [body = unsafe UnsafeSending(body)] in
-        if context?.error != nil { unsafe withUnsafeCurrentTask { unsafe $0!.cancel() } }
-        await result.set(unsafe body.value)
-        done.close()
+    nonisolated(unsafe) let body = body
+    let task = Goroutine.withLockedThread {
+        Task.immediate {
+            if context?.error != nil { unsafe withUnsafeCurrentTask { unsafe $0!.cancel() } }
+            await unsafe result.set(body)
+            done.close()
+        }
     }
     let stop = context?.afterDone { task.cancel() }
     _ = done.receive()
@@ -73,8 +79,8 @@ extension Scheduler {
     /// ```swift
     /// await withTaskExecutorPreference(Scheduler.taskExecutor) { await serve() }
     /// ```
-    /// Each piece of a task between two suspensions is a goroutine. So a piece may also block as goroutines do, with the functions that are not async: that
-    /// parks the goroutine, and its processor goes on with others. Actors without an executor of their own, child tasks and what comes after
+    /// Each piece of a task between two suspensions is a goroutine. So a piece may also wait as goroutines do, with the functions that are not async: its
+    /// processor goes on with others then, but its thread waits, as in `Goroutine.withLockedThread`. Actors without an executor of their own, child tasks and what comes after
     /// `Task.sleep` run here too. Priorities are ignored.
     public static let taskExecutor: any TaskExecutor = GoroutineExecutor()
 }
@@ -84,7 +90,10 @@ private final class GoroutineExecutor: TaskExecutor {
         let job = UnownedJob(job)
         unsafe GoroutineRef.spawn(
             nil, stackSize: nil, creatorAddress: nil, inheritsTaskLocals: false,
-            GoroutineBody(run: { unsafe job.runSynchronously(on: self.asUnownedTaskExecutor()) }, group: nil))
+            GoroutineBody(
+                run: {
+                    Goroutine.withLockedThread { unsafe job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+                }, group: nil))
     }
 }
 
@@ -109,6 +118,7 @@ extension ReceiveChannel {
     }
 
     /// The same for a sequence that may fail: after an error, which is the last element, the channel is closed.
+    @_disfavoredOverload
     public init<S: AsyncSequence & SendableMetatype>(
         _ sequence: sending S, capacity: Int = 0, in context: Context = .current
     ) where S.AsyncIterator: SendableMetatype, S.Element: Sendable, Element == Result<S.Element, S.Failure> {
