@@ -20,7 +20,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "foreign-thread-sends", "sleeper-sends", "timer-sends", "timer-runs", "blocked-sends", "blocking-sends",
+        "foreign-thread-sends", "task-sends", "begins-with-locals", "sleeper-sends", "timer-sends", "timer-runs",
+        "blocked-sends", "blocking-sends",
         "many-in-turn",
     ])
     func whoeverMayStillBeWokenIsNoDeadlock(_ name: String) throws {

@@ -6,6 +6,8 @@ import CSP
     import Glibc
 #endif
 
+private enum Local { @TaskLocal static var number = 0 }
+
 /// Programs about threads, processors and their ends: those that end in a deadlock, those that must not, and those that run out of something.
 let schedulerPrograms: [String: @Sendable () -> Void] = [
     // Deadlocks.
@@ -54,6 +56,20 @@ let schedulerPrograms: [String: @Sendable () -> Void] = [
             _ = usleep(300_000)
             channel <- 7
         }
+        print("received", (<-channel)!)
+    },
+    "task-sends": {
+        let channel = Channel<Int>()
+        Task {
+            try await Task.sleep(for: .milliseconds(300))
+            try await channel.send(7)
+        }
+        print("received", (<-channel)!)
+    },
+    // The scheduler begins where something is bound.
+    "begins-with-locals": {
+        let channel = Channel<Int>()
+        Local.$number.withValue(7) { go { channel <- Local.number } }
         print("received", (<-channel)!)
     },
     "sleeper-sends": {

@@ -21,7 +21,7 @@ struct ThreadStateLayout {
 
     @TaskLocal private static var probed = 0
 
-    /// A task must not run here: its task-locals are in the task.
+    /// On a fresh thread: a task's task-locals are in the task, and a thread's own would be taken for something that never changes.
     private static func probe() -> ThreadStateLayout {
         var layout = ThreadStateLayout()
         layout.accessSet = Int(csp_probe_access_set())

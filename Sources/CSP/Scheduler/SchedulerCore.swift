@@ -95,12 +95,8 @@ struct SchedulerCore {
         return core
     }
 
-    /// Probes the Swift runtime; on a thread of its own when this one is running a task.
+    /// Probes the Swift runtime on a thread of its own: this one may be running a task, or have task-locals bound.
     private static func locateThreadState() {
-        guard unsafe withUnsafeCurrentTask(body: { unsafe $0 != nil }) else {
-            _ = ThreadStateLayout.shared
-            return
-        }
         let error = unsafe csp_thread_run(256 << 10, { _ in _ = ThreadStateLayout.shared }, nil)
         if error != 0 {
             fatal("fatal error: cannot start a thread (errno \(error)); see ulimit -u and the cgroup's pids.max")

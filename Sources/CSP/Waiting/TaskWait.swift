@@ -117,7 +117,14 @@ struct TaskWaitRef: @unchecked Sendable {
     }
 
     /// By whoever has claimed the selection.
-    func resume() { unsafe cell.continuation!.resume() }
+    func resume() {
+        // The claim orders the two, but whoever fires timers does so unseen.
+        if RaceDetector.isOn {
+            unsafe csp_race_acquire(pointer)
+            unsafe csp_race_release(pointer)
+        }
+        unsafe cell.continuation!.resume()
+    }
 
     /// When the task goes on: the place of the case that was completed, or `Selection.cancelled`.
     @usableFromInline
