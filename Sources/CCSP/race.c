@@ -79,16 +79,24 @@ CSP_UNINSTRUMENTED void csp_race_forget(const void *address, size_t size) {
     __tsan_java_alloc((uintptr_t)address, size);
 }
 
-CSP_UNINSTRUMENTED void csp_race_ignore(void) {
+CSP_UNINSTRUMENTED void csp_race_ignore_accesses(void) {
     AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
     AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+
+CSP_UNINSTRUMENTED void csp_race_heed_accesses(void) {
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
+
+CSP_UNINSTRUMENTED void csp_race_ignore(void) {
+    csp_race_ignore_accesses();
     AnnotateIgnoreSyncBegin(__FILE__, __LINE__);
 }
 
 CSP_UNINSTRUMENTED void csp_race_heed(void) {
     AnnotateIgnoreSyncEnd(__FILE__, __LINE__);
-    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
-    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+    csp_race_heed_accesses();
 }
 
 #else
@@ -105,6 +113,8 @@ void csp_fiber_woken(csp_fiber *fiber) { (void)fiber; }
 void csp_race_release(const void *address) { (void)address; }
 void csp_race_acquire(const void *address) { (void)address; }
 void csp_race_forget(const void *address, size_t size) { (void)address, (void)size; }
+void csp_race_ignore_accesses(void) {}
+void csp_race_heed_accesses(void) {}
 void csp_race_ignore(void) {}
 void csp_race_heed(void) {}
 

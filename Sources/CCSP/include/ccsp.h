@@ -425,6 +425,9 @@ void csp_race_forget(const void *address, size_t size);
 /// From `ignore` to `heed`, which may be nested, the calling line's accesses and synchronization do not count.
 void csp_race_ignore(void);
 void csp_race_heed(void);
+/// Of reads and writes only: what orders threads is still seen.
+void csp_race_ignore_accesses(void);
+void csp_race_heed_accesses(void);
 
 // MARK: Signals that contexts wait for (signal.c)
 

@@ -44,4 +44,16 @@ enum RaceDetector {
         case .nothing, .enqueue, .recycle: break
         }
     }
+
+    /// Resumes a task, which calls `hasResumed` then. Swift's runtime tells of no order where a task is resumed before it has quite suspended, and
+    /// accesses its memory from the resuming side.
+    static func resume(_ continuation: UnsafeContinuation<Void, Never>, _ token: UnsafeRawPointer) {
+        guard isOn else { return unsafe continuation.resume() }
+        unsafe csp_race_release(token)
+        csp_race_ignore_accesses()
+        unsafe continuation.resume()
+        csp_race_heed_accesses()
+    }
+
+    static func hasResumed(_ token: UnsafeRawPointer) { if isOn { unsafe csp_race_acquire(token) } }
 }

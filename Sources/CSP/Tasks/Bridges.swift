@@ -31,12 +31,13 @@ extension Goroutine {
                 go(name, stackSize: stackSize) {
                     GoroutineRef.current!.cell.currentContext = context
                     unsafe result.set(run.value)
-                    unsafe continuation.resume()
+                    unsafe RaceDetector.resume(continuation, Unmanaged.passUnretained(result).toOpaque())
                 }
             }
         } onCancel: {
             cancel(CancellationError())
         }
+        unsafe RaceDetector.hasResumed(Unmanaged.passUnretained(result).toOpaque())
         cancel()
         return try result.get()
     }

@@ -119,18 +119,15 @@ struct TaskWaitRef: @unchecked Sendable {
     /// By whoever has claimed the selection.
     func resume() {
         // The claim orders the two, but whoever fires timers does so unseen.
-        if RaceDetector.isOn {
-            unsafe csp_race_acquire(pointer)
-            unsafe csp_race_release(pointer)
-        }
-        unsafe cell.continuation!.resume()
+        if RaceDetector.isOn { unsafe csp_race_acquire(pointer) }
+        unsafe RaceDetector.resume(cell.continuation!, pointer)
     }
 
     /// When the task goes on: the place of the case that was completed, or `Selection.cancelled`.
     @usableFromInline
     func end() -> Int {
         if cell.completed >= 0 { return cell.completed }
-        if RaceDetector.isOn { unsafe csp_race_acquire(pointer) }
+        unsafe RaceDetector.hasResumed(pointer)
         return select.end()
     }
 }
