@@ -57,6 +57,15 @@ let racePrograms: [String: @Sendable () -> Void] = [
                 mutex.unlock()
             })
     },
+    "racy-task": {
+        let shared = Shared(), done = Channel<Void>()
+        Task {
+            shared.value = 1
+            try await done.send(())
+        }
+        shared.value = 2
+        done.receive()
+    },
     "clean-counter": {
         let shared = Shared(), mutex = CSP.Mutex()
         let done = WaitGroup()
@@ -130,5 +139,25 @@ let racePrograms: [String: @Sendable () -> Void] = [
                 while turn.load() == 0 { Goroutine.yield() }
                 shared.value += 1
             })
+    },
+    "clean-task": {
+        let there = Channel<Shared>(), back = Channel<Shared>(capacity: 1)
+        Task {
+            for try await shared in there {
+                shared.value += await Goroutine.run { 1 }
+                try await back.send(shared)
+            }
+            back.close()
+        }
+        var shared = Shared()
+        for _ in 0..<100 {
+            shared.value += 1
+            there <- shared
+            shared = (<-back)!
+        }
+        there.close()
+        _ = back.receive()
+        runBlocking { () async in shared.value += 1 }
+        shared.value += 1
     },
 ]
