@@ -16,6 +16,13 @@ let package = Package(
             name: "async-bench",
             dependencies: [.product(name: "AsyncAlgorithms", package: "swift-async-algorithms")],
             swiftSettings: [.strictMemorySafety()]),
+        .executableTarget(
+            name: "task-bench",
+            dependencies: [
+                .product(name: "CSP", package: "swift-csp"),
+                .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
+            ],
+            swiftSettings: [.strictMemorySafety()]),
     ],
     swiftLanguageModes: [.v6]
 )
