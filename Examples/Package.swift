@@ -8,12 +8,17 @@ let strict: [SwiftSetting] = [.strictMemorySafety()]
 let package = Package(
     name: "Examples",
     products: [
-        .executable(name: "checksum", targets: ["checksum"])
+        .executable(name: "checksum", targets: ["checksum"]),
+        .executable(name: "quotes", targets: ["quotes"]),
+        .executable(name: "fetch-many", targets: ["fetch-many"]),
     ],
     dependencies: [
         .package(name: "swift-csp", path: ".."),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         .target(
@@ -35,6 +40,45 @@ let package = Package(
             name: "ChecksumTests",
             dependencies: ["ChecksumPipeline", "checksum", .product(name: "CSP", package: "swift-csp")],
             swiftSettings: strict),
+        .target(
+            name: "QuoteService",
+            dependencies: [
+                .product(name: "CSP", package: "swift-csp"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "quotes",
+            dependencies: [
+                "QuoteService",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "QuoteServiceTests",
+            dependencies: [
+                "QuoteService",
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "ManyRequests",
+            dependencies: [
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "CSP", package: "swift-csp"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "fetch-many",
+            dependencies: [
+                "ManyRequests",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ManyRequestsTests", dependencies: ["ManyRequests", "fetch-many"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

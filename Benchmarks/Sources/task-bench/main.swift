@@ -139,7 +139,11 @@ let rows: [(name: String, run: @Sendable () async throws -> Double)] = [
     ),
     (
         "`Goroutine.run` from a task on `Scheduler.taskExecutor`",
-        { try await onExecutor { await measure(20_000) { for n in 0..<20_000 { check(await Goroutine.run { n } == n) } } } }
+        {
+            try await onExecutor {
+                await measure(20_000) { for n in 0..<20_000 { check(await Goroutine.run { n } == n) } }
+            }
+        }
     ),
     (
         "`runBlocking` from a goroutine, no suspension",

@@ -45,30 +45,33 @@ extension Goroutine {
 
 /// Runs async code and waits for it: parks the calling goroutine, which costs no thread, or blocks the calling thread.
 ///
+/// ```swift
+/// let response = try runBlocking { try await client.execute(request, timeout: .seconds(5)) }
+/// ```
 /// `body` is a Swift task of its own. It starts at once in the caller's place, and goes on where Swift's tasks run, once it has suspended. It sees the
-/// caller's task-locals. When the caller's `Context.current` is done the task is cancelled; this returns only when `body` does.
+/// caller's task-locals. This returns only when `body` does.
 ///
 /// A plain thread that waits here runs nothing else: on the main thread, a `body` that needs the main actor never ends.
 ///
+/// - Parameter context: When it is done the task is cancelled; the caller's own unless given.
 /// - Returns: What `body` returns.
 /// - Throws: What `body` throws.
 @available(*, noasync)
 public func runBlocking<T, E: Error>(
-    _ body: sending @escaping () async throws(E) -> sending T
+    in context: Context = .current, _ body: sending @escaping () async throws(E) -> sending T
 ) throws(E) -> sending T {
     let result = RunResult<T, E>()
     let done = Channel<Never>()
-    let context = GoroutineRef.current?.cell.currentContext
     // SAFETY: `body` is sent to the task.
     nonisolated(unsafe) let body = body
     let task = Goroutine.withLockedThread {
         Task.immediate {
-            if context?.error != nil { unsafe withUnsafeCurrentTask { unsafe $0!.cancel() } }
+            if context.error != nil { unsafe withUnsafeCurrentTask { unsafe $0!.cancel() } }
             await unsafe result.set(body)
             done.close()
         }
     }
-    let stop = context?.afterDone { task.cancel() }
+    let stop = context.channel == nil ? nil : context.afterDone { task.cancel() }
     _ = done.receive()
     _ = stop?()
     return try result.get()
