@@ -93,6 +93,7 @@ bench-smoke: ## Builds the benchmarks and runs some; times mean nothing here.
 	Benchmarks/.build/release/csp-bench spawn-join
 	Benchmarks/.build/release/csp-bench mixed
 	Benchmarks/.build/release/async-bench yield-alone
+	Benchmarks/.build/release/task-bench 1
 
 .PHONY: consumer
 consumer: ## Depends on this package from new ones, as a user would: by path, revision and version, and linked statically.

@@ -39,6 +39,7 @@ let snippets: [any Snippet.Type] = [
     PatientLock.self,
     SharedMap.self,
     Group.self,
+    WithTasks.self,
     // Pitfalls, and the ways out of them.
     Leak.self,
     LeakFixedByBuffer.self,

@@ -45,6 +45,49 @@ func asyncChannels(_ count: Int, _ executor: (any TaskExecutor)? = nil) async ->
     return time
 }
 
+/// One task sends, another receives.
+func items(_ count: Int, capacity: Int, _ executor: (any TaskExecutor)? = nil) async throws -> Double {
+    let channel = Channel<Int>(capacity: capacity)
+    var sum = 0
+    let time = try await measure(count) {
+        Task(executorPreference: executor) {
+            for n in 0..<count { try await channel.send(n) }
+            channel.close()
+        }
+        for try await n in channel { sum += n }
+    }
+    check(sum == count * (count - 1) / 2)
+    return time
+}
+
+func asyncChannelItems(_ count: Int) async -> Double {
+    let channel = AsyncChannel<Int>()
+    var sum = 0
+    let time = await measure(count) {
+        Task {
+            for n in 0..<count { await channel.send(n) }
+            channel.finish()
+        }
+        for await n in channel { sum += n }
+    }
+    check(sum == count * (count - 1) / 2)
+    return time
+}
+
+func asyncStreamItems(_ count: Int) async -> Double {
+    let (stream, continuation) = AsyncStream.makeStream(of: Int.self)
+    var sum = 0
+    let time = await measure(count) {
+        Task {
+            for n in 0..<count { continuation.yield(n) }
+            continuation.finish()
+        }
+        for await n in stream { sum += n }
+    }
+    check(sum == count * (count - 1) / 2)
+    return time
+}
+
 func asyncStreams(_ count: Int) async -> Double {
     let (there, send) = AsyncStream.makeStream(of: Int.self)
     let (back, reply) = AsyncStream.makeStream(of: Int.self)
@@ -128,6 +171,14 @@ let rows: [(name: String, run: @Sendable () async throws -> Double)] = [
         "task ↔ task, `AsyncChannel`, on `Scheduler.taskExecutor`",
         { try await onExecutor { await asyncChannels(20_000, Scheduler.taskExecutor) } }
     ),
+    ("task → task, each item, `Channel`, unbuffered", { try await items(200_000, capacity: 0) }),
+    ("task → task, each item, `Channel`, buffer 128", { try await items(1_000_000, capacity: 128) }),
+    (
+        "task → task, each item, `Channel`, buffer 128, on `Scheduler.taskExecutor`",
+        { try await onExecutor { try await items(1_000_000, capacity: 128, Scheduler.taskExecutor) } }
+    ),
+    ("task → task, each item, `AsyncChannel`", { await asyncChannelItems(50_000) }),
+    ("task → task, each item, `AsyncStream`", { await asyncStreamItems(500_000) }),
     ("task ↔ goroutine, `Channel`", { try await channels(50_000, startEcho: echoGoroutine) }),
     (
         "task ↔ goroutine, `Channel`, on `Scheduler.taskExecutor`",

@@ -24,8 +24,11 @@ public struct Exchange: Sendable {
 
 /// A price and who has named it.
 public struct Quote: Codable, Sendable, Equatable {
+    /// What is priced.
     public let symbol: String
+    /// Whose price it is.
     public let exchange: String
+    /// For one.
     public let price: Double
 }
 

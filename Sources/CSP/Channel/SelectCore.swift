@@ -120,7 +120,7 @@ func withLocks(
 ) -> SelectOutcome {
     var special = SpecialCases()
     var pointCount = 0
-    // SAFETY: (whole function) the caller keeps the entries and what they point to; the rooms outlive the locks.
+    // SAFETY: the caller keeps the entries and what they point to.
     for index in entries.indices {
         switch unsafe entries[index].kind {
         case .after:
@@ -133,6 +133,7 @@ func withLocks(
     }
     let processor = ProcessorRef.forTimers()
     let heap = special.after < 0 ? nil : processor.cell.timers.lock.handle
+    // SAFETY: as above; the rooms outlive the locks.
     if pointCount == 0 {
         return unsafe withUnsafeTemporaryAllocation(of: ChannelRef.self, capacity: entries.count) { room in
             let locks = unsafe SelectLocks(
@@ -141,6 +142,7 @@ func withLocks(
             return body(locks, special, processor)
         }
     }
+    // SAFETY: as above.
     return unsafe withUnsafeTemporaryAllocation(of: ChannelRef.self, capacity: entries.count) { room in
         unsafe withUnsafeTemporaryAllocation(of: WaitPoint.self, capacity: pointCount) { points in
             let locks = unsafe SelectLocks(

@@ -34,7 +34,7 @@ public struct Goroutine: Sendable, Identifiable, Hashable {
     /// The name given to `go`, or nil.
     public let name: String?
 
-    /// The calling goroutine; nil on a plain thread and inside a Swift task.
+    /// The calling goroutine; nil on a plain thread, and inside a Swift task unless that runs on `Scheduler.taskExecutor`.
     public static var current: Goroutine? {
         guard let current = GoroutineRef.current else { return nil }
         return Goroutine(id: current.cell.id, name: current.cell.name)

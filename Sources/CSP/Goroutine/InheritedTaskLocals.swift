@@ -63,6 +63,7 @@ enum TaskLayout {
     @TaskLocal private static var probed = 0
 
     private static func probe() -> Int? {
+        // SAFETY: the task does not suspend, so it is over when this goes on.
         nonisolated(unsafe) var looks: (before: [UInt64], bound: [UInt64], after: [UInt64]) = ([], [], [])
         // Detached, so that it inherits none.
         Task.immediateDetached(executorPreference: RunInPlace.shared) { unsafe looks = await look() }

@@ -91,6 +91,7 @@ extension Scheduler {
 
 private final class GoroutineExecutor: TaskExecutor {
     func enqueue(_ job: consuming ExecutorJob) {
+        // SAFETY: the job is run once.
         let job = UnownedJob(job)
         unsafe GoroutineRef.spawn(
             nil, stackSize: nil, creatorAddress: nil, inheritsTaskLocals: false,

@@ -92,6 +92,7 @@ nonisolated(nonsending)
     let index = await wait.run(isPrioritized: isPrioritized, isCancellable: isCancellable) { index in
         unsafe plan.attempt(index, locked: true, &place.pointee.value)
     }
+    // SAFETY: the select is over, so the slots are ours again.
     slots = unsafe place.move()
     wait.deallocate()
     return index
@@ -122,6 +123,7 @@ extension TaskWaitRef {
     nonisolated(nonsending)
         func suspend(_ isPrioritized: Bool, _ attempt: (Int) -> Bool) async
     {
+        // SAFETY: resumed once: see TaskWait.swift.
         unsafe await withUnsafeContinuation { continuation in
             while true {
                 let place = unsafe start(continuation, isPrioritized: isPrioritized)
