@@ -213,7 +213,7 @@ func forwarding(_ from: Channel<Document>, _ to: Channel<Document>) async throws
             #expect(done.receive() == nil)
         }
     }
-    @Test(.timeLimit(.minutes(2))) func tasksFollowAndForward() async throws {
+    @Test(.timeLimit(.minutes(10))) func tasksFollowAndForward() async throws {
         let numbers = Channel<Int>(capacity: 1), quit = Channel<Never>()
         let screen = Screen()
         go {

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 /// Goroutines from tasks, tasks from goroutines. Nothing here blocks one of Swift's few threads, for what goes on elsewhere needs them.
-@Suite(.timeLimit(.minutes(2))) struct TaskBridgeTests {
+@Suite(.timeLimit(.minutes(10))) struct TaskBridgeTests {
     struct Failed: Error, Equatable {}
     enum Local {
         @TaskLocal static var mark = 0

@@ -2,7 +2,7 @@ import CSP
 import Testing
 
 /// Swift tasks on channels: the third kind of waiter.
-@Suite(.timeLimit(.minutes(2))) struct TaskChannelTests {
+@Suite(.timeLimit(.minutes(10))) struct TaskChannelTests {
     @Test(arguments: [0, 3])
     func tasksTalkToGoroutines(capacity: Int) async throws {
         let requests = Channel<Int>(capacity: capacity), replies = Channel<Int>(capacity: capacity)

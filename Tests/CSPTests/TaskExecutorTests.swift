@@ -2,7 +2,7 @@ import CSP
 import Testing
 
 /// Swift tasks on the goroutines' threads.
-@Suite(.timeLimit(.minutes(2))) struct TaskExecutorTests {
+@Suite(.timeLimit(.minutes(10))) struct TaskExecutorTests {
     actor Counter {
         var count = 0
         var offScheduler = 0

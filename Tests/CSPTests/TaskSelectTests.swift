@@ -2,7 +2,7 @@ import CSP
 import Testing
 
 /// Selects of Swift tasks.
-@Suite(.timeLimit(.minutes(2))) struct TaskSelectTests {
+@Suite(.timeLimit(.minutes(10))) struct TaskSelectTests {
     struct Odd: Error {}
 
     @Test func aReadyCaseIsChosenAtOnce() async throws {

@@ -2,7 +2,7 @@ import CSP
 import Testing
 
 /// Locks and groups in Swift tasks.
-@Suite(.timeLimit(.minutes(2))) struct TaskSyncTests {
+@Suite(.timeLimit(.minutes(10))) struct TaskSyncTests {
     struct Failed: Error {}
 
     @Test func aMutexIsSharedByTasksGoroutinesAndThreads() async {

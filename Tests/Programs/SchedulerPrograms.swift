@@ -236,7 +236,7 @@ private func limitAddressSpace(megabytes: Int) {
 }
 
 /// A thread that the runtime knows nothing of.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
+func startThread(_ body: @escaping @Sendable () -> Void) {
     final class Box {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }

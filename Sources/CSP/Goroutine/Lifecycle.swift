@@ -26,12 +26,12 @@ extension GoroutineRef {
         _ name: String?, stackSize: Int?, creatorAddress: UnsafeMutableRawPointer?, inheritsTaskLocals: Bool = true,
         _ body: consuming GoroutineBody
     ) {
-        let fiber = RaceDetector.isOn ? unsafe csp_fiber_create() : nil
-        if unsafe fiber != nil { csp_race_ignore() }
-        defer { if unsafe fiber != nil { csp_race_heed() } }
         let creator = current
         // Only a thread outside may be the first; what is usual is known once the scheduler has booted.
         if creator == nil { _ = unsafe SchedulerCore.shared }
+        let fiber = RaceDetector.isOn ? unsafe csp_fiber_create() : nil
+        if unsafe fiber != nil { csp_race_ignore() }
+        defer { if unsafe fiber != nil { csp_race_heed() } }
         var stackClass = StackArena.defaultClass
         if let stackSize {
             guard let chosen = StackArena.kind(for: stackSize) else {

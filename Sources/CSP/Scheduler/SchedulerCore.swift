@@ -64,7 +64,11 @@ struct SchedulerCore {
     }
 
     // SAFETY: a pointer to state that is guarded field by field.
-    nonisolated(unsafe) static let shared = RaceDetector.ignoring { boot() }
+    nonisolated(unsafe) static let shared = {
+        // Not unseen: the sanitizer must know that the thread began here.
+        locateThreadState()
+        return RaceDetector.ignoring { boot() }
+    }()
 
     /// The same for whoever knows that it has booted: goroutines and workers.
     static var running: SchedulerCore {
@@ -86,7 +90,6 @@ struct SchedulerCore {
                     allowGuardInstall: Knobs.guardInstall, largestRegionShift: Knobs.largestRegionShift,
                     defaultClass: Knobs.stackClass)))
         unsafe csp_get_arena().pointee.scheduler = UnsafeMutableRawPointer(pointer)
-        locateThreadState()
         let core = unsafe SchedulerCore(pointer: pointer)
         if let most = Knobs.maxThreads { core.cell.maxThreads = most }
         core.setMaxProcs(Knobs.maxProcs ?? defaultMaxProcs())
