@@ -20,7 +20,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "foreign-thread-sends", "task-sends", "begins-with-locals", "sleeper-sends", "timer-sends", "timer-runs",
+        "foreign-thread-sends", "task-sends", "begins-with-locals", "locked-sleeper-sends", "sleeper-sends",
+        "timer-sends", "timer-runs",
         "blocked-sends", "blocking-sends",
         "many-in-turn",
     ])

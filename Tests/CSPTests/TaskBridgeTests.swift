@@ -169,6 +169,18 @@ import Testing
         }
     }
 
+    /// Also one that never suspends.
+    @Test func theContextCancelsATaskThatIsBusy() async throws {
+        try await Goroutine.run { () throws in
+            let (context, cancel) = Context.background.withTimeout(.milliseconds(20))
+            defer { cancel() }
+            runBlocking(in: context) { () async in
+                while !Task.isCancelled { await nothing() }
+            }
+            #expect(context.error == .deadlineExceeded)
+        }
+    }
+
     @Test func aThousandAtOnceNeedNoThousandThreads() async throws {
         try await Goroutine.run(stackSize: 1 << 20) { () throws in
             let all = WaitGroup(), sum = SharedAtomic(0)
@@ -253,6 +265,8 @@ import Testing
         }
     }
 }
+
+private func nothing() async {}
 
 /// Threads of this process.
 func threadCount() -> Int {

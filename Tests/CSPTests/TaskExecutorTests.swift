@@ -124,6 +124,23 @@ import Testing
         #expect(wrong == 0)
     }
 
+    /// Who fires a timer holds locks; an executor that runs a job where it comes must not meet them.
+    @Test func timersResumeTasksOfAnyExecutor() async throws {
+        final class InPlace: TaskExecutor {
+            func enqueue(_ job: consuming ExecutorJob) { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }
+        }
+        let never = Channel<Int>()
+        try await Task(executorPreference: InPlace()) {
+            for _ in 0..<20 {
+                try await Time.after(.microseconds(200)).receive()
+                try await select {
+                    Receive(never) { _ in }
+                    After(.microseconds(200)) {}
+                }
+            }
+        }.value
+    }
+
     @Test func selectsWithTimersFireThere() async throws {
         try await withTaskExecutorPreference(Scheduler.taskExecutor) {
             let never = Channel<Int>()

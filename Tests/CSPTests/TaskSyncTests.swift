@@ -115,6 +115,22 @@ import Testing
         }
     }
 
+    /// A counter that goes above zero for a moment, again and again: whoever begins to wait then is not forgotten.
+    @Test func aWaitBesideACounterThatComesAndGoesEnds() async throws {
+        let group = WaitGroup(), isOver = SharedAtomic(0), all = WaitGroup()
+        for _ in 0..<2 {
+            all.go {
+                while isOver.load() == 0 {
+                    group.add()
+                    group.done()
+                }
+            }
+        }
+        for _ in 0..<5000 { try await group.wait() }
+        isOver.store(1)
+        try await all.wait()
+    }
+
     @Test func aCancelledWaitLeavesTheGroupAsItWas() async throws {
         for _ in 0..<200 {
             let group = WaitGroup()

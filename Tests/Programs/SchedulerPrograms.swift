@@ -72,6 +72,15 @@ let schedulerPrograms: [String: @Sendable () -> Void] = [
         Local.$number.withValue(7) { go { channel <- Local.number } }
         print("received", (<-channel)!)
     },
+    "locked-sleeper-sends": {
+        // It sets its timer without a processor, when nobody else is awake.
+        let channel = Channel<Int>()
+        go {
+            Goroutine.withLockedThread { blocking { Time.sleep(for: .milliseconds(200)) } }
+            channel <- 7
+        }
+        print("received", (<-channel)!)
+    },
     "sleeper-sends": {
         let channel = Channel<Int>()
         go {

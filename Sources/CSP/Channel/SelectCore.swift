@@ -222,7 +222,7 @@ struct SelectWaitRef {
         let node = unsafe TimerNode(object: pointer) { raw in
             let wait = unsafe SelectWaitRef(raw.assumingMemoryBound(to: SelectWait.self))
             let place = wait.cell.after, party = wait.cell.party
-            if unsafe wait.selection.pointee.claim(Int32(place)) { party.readyFromTimer() }
+            if unsafe wait.selection.pointee.claim(Int32(place)) { party.ready() }
             return 0
         }
         unsafe pointer.initialize(

@@ -67,7 +67,7 @@ enum WaitPoint {
         case .mutex(let mutex): mutex.core.word.load(ordering: .acquiring) == 0
         case .semaphore(let semaphore, let count): semaphore.core.waiters.isEmpty && semaphore.core.free >= count
         case .condition(let arrival): arrival.wasSignalled
-        case .group(let group): unsafe group._withUnsafeGuaranteedRef { $0.isZero }
+        case .group(let group): unsafe group._withUnsafeGuaranteedRef { $0.hasNotJoined }
         }
     }
 

@@ -84,7 +84,8 @@ final class RunResult<T, E: Error>: @unchecked Sendable {
         do throws(E) { outcome = .success(try await body()) } catch { outcome = .failure(error) }
     }
 
-    func get() throws(E) -> sending T { try unsafe UnsafeSending(outcome!.get()).value }
+    /// Takes it: the other side still has this object for a while.
+    func get() throws(E) -> sending T { try unsafe UnsafeSending(outcome.take()!.get()).value }
 }
 
 /// A value whose sole owner hands it over, where the compiler cannot see it.

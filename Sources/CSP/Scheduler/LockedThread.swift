@@ -72,7 +72,13 @@ extension WorkerRef {
                 cell.waitsForLocked = true
                 core.cell.sleepers += 1
                 let allSleep = core.cell.sleepers == core.cell.workers
+                // Without a processor the goroutine may have set a timer while everybody else went to sleep.
+                let isForgotten =
+                    core.cell.awake.load(ordering: .sequentiallyConsistent) == 0
+                    && (core.earliestDeadline() < core.cell.watchedDeadline
+                        || core.cell.global.count.load(ordering: .sequentiallyConsistent) > 0)
                 core.cell.idleLock.unlock()
+                if isForgotten { core.wakeWorker() }
                 if allSleep { core.checkDeadlock() }
                 // SAFETY: workers are immortal.
                 while cell.wakeUp.load(ordering: .acquiring) == 0 { unsafe csp_futex_wait(futexWord, 0, -1) }

@@ -108,6 +108,10 @@ public final class WaitGroup: Sendable {
         unsafe queued -= 1
     }
 
+    /// Whether a `join` before this found zero. Not by another look at the counter: that may have been above zero for a moment since, and whoever
+    /// brought it back has seen nobody who waits. The lower half changes under the lock only.
+    var hasNotJoined: Bool { unsafe state.load(ordering: .acquiring) & 0xFFFF_FFFF <= queued || isZero }
+
     var isZero: Bool { state.load(ordering: .acquiring) >> 32 == 0 }
 
     /// Unlocks. Who has joined and is not on the list has not joined any more: the lower half changes under the lock only.

@@ -48,7 +48,7 @@ extension Goroutine {
 /// ```swift
 /// let response = try runBlocking { try await client.execute(request, timeout: .seconds(5)) }
 /// ```
-/// `body` is a Swift task of its own. It starts at once in the caller's place, and goes on where Swift's tasks run, once it has suspended. It sees the
+/// `body` is a Swift task of its own, which runs where Swift's tasks do; if nothing can cancel it, it starts at once in the caller's place. It sees the
 /// caller's task-locals. This returns only when `body` does.
 ///
 /// A plain thread that waits here runs nothing else: on the main thread, a `body` that needs the main actor never ends.
@@ -64,14 +64,19 @@ public func runBlocking<T, E: Error>(
     let done = Channel<Never>()
     // SAFETY: `body` is sent to the task.
     nonisolated(unsafe) let body = body
-    let task = Goroutine.withLockedThread {
-        Task.immediate {
-            if context.error != nil { unsafe withUnsafeCurrentTask { unsafe $0!.cancel() } }
-            await unsafe result.set(body)
-            done.close()
-        }
+    let run: @Sendable () async -> Void = {
+        await unsafe result.set(body)
+        done.close()
     }
-    let stop = context.channel == nil ? nil : context.afterDone { task.cancel() }
+    var stop: (@Sendable () -> Bool)?
+    if context.channel == nil {
+        Goroutine.withLockedThread { _ = Task.immediate { await run() } }
+    } else {
+        // Not at once: what could cancel it would come only when it has suspended.
+        let task = Task { await run() }
+        if context.error != nil { task.cancel() }
+        stop = context.afterDone { Goroutine.withLockedThread { task.cancel() } }
+    }
     _ = done.receive()
     _ = stop?()
     return try result.get()

@@ -6,11 +6,11 @@ import Synchronization
 //
 // Who resumes the task, exactly once:
 // - A case that is ready while the task is about to suspend, with the locks: the task itself, within the closure that has the continuation. Nobody
-//   else knows of the wait but the cancellation, which finds `isArmed` false and does nothing.
+//   else knows of the wait but the cancellation, which finds that nothing is queued and does nothing.
 // - Who claims the selection through a waiter or a timer. That takes a lock which the task holds until all is in its place.
-// - The cancellation, which comes without any lock, perhaps before the task has queued. Both it and the task exchange `isArmed` for true. Who comes
-//   second has seen what the first did before. If that is the cancellation, all is in its place, and it claims the selection as others do. If it
-//   is the task, it has been cancelled before anybody could complete it, and claims the selection itself while it holds the locks.
+// - The cancellation, which comes without any lock, perhaps before the task has queued. Both it and the task exchange `phase`. Who comes second has
+//   seen what the first did before. If that is the cancellation, all is in its place, and it claims the selection as others do. If it is the task,
+//   it has been cancelled before anybody could complete it, and claims the selection itself while it holds the locks.
 // Nothing of the wait is touched by whoever resumes once he has. Nor by a cancellation that comes late: when `withTaskCancellationHandler` returns,
 // its handler has returned or will never run.
 
@@ -24,8 +24,13 @@ struct TaskWait: ~Copyable {
     fileprivate var continuation: UnsafeContinuation<Void, Never>?
     /// The case that the task has completed itself, or -1.
     fileprivate var completed = -1
-    /// False until the waiters are queued, or the task is cancelled.
-    fileprivate let isArmed = Atomic<Bool>(false)
+    fileprivate let phase = Atomic<UInt8>(Phase.idle)
+
+    fileprivate enum Phase {
+        static var idle: UInt8 { 0 }
+        static var queued: UInt8 { 1 }
+        static var cancelled: UInt8 { 2 }
+    }
 }
 
 /// A task's wait by reference.
@@ -90,7 +95,8 @@ struct TaskWaitRef: @unchecked Sendable {
             let deadline = select.deadline
             unsafe cell.continuation = unsafe continuation
             if RaceDetector.isOn { unsafe csp_race_release(pointer) }
-            let isCancelled = cell.isArmed.exchange(true, ordering: .acquiringAndReleasing)
+            let isCancelled =
+                cell.phase.exchange(TaskWait.Phase.queued, ordering: .acquiringAndReleasing) == TaskWait.Phase.cancelled
             if isCancelled { _ = unsafe select.selection.pointee.claim(Int32(Selection.cancelled)) }
             locks.unlockAll()
             if isCancelled {
@@ -112,12 +118,18 @@ struct TaskWaitRef: @unchecked Sendable {
     /// Of the waiting task.
     @usableFromInline
     func cancel() {
-        guard cell.isArmed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        let old = cell.phase.exchange(TaskWait.Phase.cancelled, ordering: .acquiringAndReleasing)
+        guard old == TaskWait.Phase.queued else { return }
         if unsafe select.selection.pointee.claim(Int32(Selection.cancelled)) { resume() }
     }
 
-    /// By whoever has claimed the selection.
+    /// By whoever has claimed the selection, without locks but for that of a timer heap: what the task's executor does may be anything, so who
+    /// fires timers leaves that to a goroutine.
     func resume() {
+        if GoroutineRef.current == nil, WorkerRef.current != nil { go { resumeHere() } } else { resumeHere() }
+    }
+
+    private func resumeHere() {
         // The claim orders the two, but whoever fires timers does so unseen.
         if RaceDetector.isOn { unsafe csp_race_acquire(pointer) }
         unsafe RaceDetector.resume(cell.continuation!, pointer)

@@ -115,12 +115,6 @@ enum Party {
         case .task(let wait): wait.resume()
         }
     }
-
-    /// The same under the lock of a timer heap: what a task's executor does when a job comes may be anything, so that happens elsewhere.
-    func readyFromTimer() {
-        guard case .task(let wait) = self else { return ready() }
-        go { wait.resume() }
-    }
 }
 
 /// What the waiters of one select have in common: the first to claim it wins.
