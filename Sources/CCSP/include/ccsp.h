@@ -292,7 +292,6 @@ uint64_t csp_random(void);
 /// The calling thread's block of thread locals of the library (or program) that `inside` points into. Returns its words,
 /// 0 if there is none.
 size_t csp_tls_block(const void *inside, uint64_t **block);
-
 /// Bytes that belong to what malloc has returned.
 size_t csp_usable_size(void *memory);
 /// Addresses in the libraries that keep the state.
