@@ -214,10 +214,12 @@ func forwarding(_ from: Channel<Document>, _ to: Channel<Document>) async throws
         }
     }
     @Test(.timeLimit(.minutes(10))) func tasksFollowAndForward() async throws {
-        let numbers = Channel<Int>(capacity: 1), quit = Channel<Never>()
+        let numbers = Channel<Int>(capacity: 4), quit = Channel<Never>()
         let screen = Screen()
         go {
+            // `follow` sends a 1 before it receives: there must be room for it whoever comes first, and it was sent once all are received.
             for n in 2...4 { numbers <- n }
+            while numbers.count > 0 { Time.sleep(for: .microseconds(100)) }
             numbers.close()
         }
         try await screen.follow(numbers, quit)
