@@ -6,7 +6,9 @@ let strict: [SwiftSetting] = [.strictMemorySafety()]
 let package = Package(
     name: "swift-csp",
     products: [
-        .library(name: "CSP", targets: ["CSP"])
+        .library(name: "CSP", targets: ["CSP"]),
+        // For test targets only: it needs the toolchain's Testing and XCTest.
+        .library(name: "CSPTesting", targets: ["CSPTesting"]),
     ],
     traits: [
         .trait(
@@ -23,8 +25,10 @@ let package = Package(
                 // For _SelectPlan.Slots, which is not copyable. The language has accepted it since (SE-0503).
                 .enableExperimentalFeature("SuppressedAssociatedTypes"),
             ]),
+        .target(name: "CSPTesting", dependencies: ["CSP"], swiftSettings: strict),
         .executableTarget(name: "tour", dependencies: ["CSP"], swiftSettings: strict),
         .testTarget(name: "CSPTests", dependencies: ["CSP"], swiftSettings: strict),
+        .testTarget(name: "CSPTestingTests", dependencies: ["CSP", "CSPTesting"], swiftSettings: strict),
         .testTarget(
             name: "CSPStressTests", dependencies: ["CSP", "ProgramRunner", "test-programs"], swiftSettings: strict),
         // One program with many faces, chosen by its argument: those that must die, and those that need a process to themselves.

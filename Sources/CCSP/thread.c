@@ -261,3 +261,6 @@ CSP_UNINSTRUMENTED uint64_t csp_random(void) {
     state = x;
     return x * 0x2545F4914F6CDD1Du;
 }
+
+bool csp_exploring;
+void csp_set_exploring(bool exploring) { __atomic_store_n(&csp_exploring, exploring, __ATOMIC_RELAXED); }

@@ -400,6 +400,13 @@ void csp_trap(void) __attribute__((noreturn));
 /// unknown. `offset`, if not NULL, receives how far into the function it is.
 bool csp_symbol_name(const void *address, char *buffer, size_t capacity, uintptr_t *offset);
 
+// MARK: Exploration (thread.c)
+
+extern bool csp_exploring;
+/// Whether some goroutines are under a guide that chooses whose turn it is.
+static inline bool csp_is_exploring(void) { return __atomic_load_n(&csp_exploring, __ATOMIC_RELAXED); }
+void csp_set_exploring(bool exploring);
+
 // MARK: ThreadSanitizer (race.c)
 
 /// Whether the program is built with --sanitize=thread. Otherwise nothing below is called.

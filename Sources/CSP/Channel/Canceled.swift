@@ -115,6 +115,6 @@ extension Time {
     /// Waits until `instant`, but gives up when `context` is done: throws its error. Blocks the calling goroutine or thread.
     @available(*, noasync)
     public static func sleep(until instant: Instant, in context: Context) throws(ContextError) {
-        try sleep(for: instant - ContinuousClock.now, in: context)
+        try sleep(for: instant - Time.now, in: context)
     }
 }

@@ -67,6 +67,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
     @available(*, noasync)
     @inlinable
     public func send(_ value: consuming sending Element) {
+        exploreBefore(.send, self)
         defer { withExtendedLifetime(self) {} }
         var slot: Element? = consume value
         // SAFETY: the slot outlives the operation.
@@ -91,6 +92,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
 
     @inlinable
     func trySendSlot(_ slot: inout Element?) -> Bool {
+        exploreBefore(.trySend, self)
         defer { withExtendedLifetime(self) {} }
         return core.maySend() && core.trySend(&slot, locked: false)
     }
@@ -103,6 +105,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
     @discardableResult
     @inlinable
     public func receive() -> sending Element? {
+        exploreBefore(.receive, self)
         defer { withExtendedLifetime(self) {} }
         var slot: Element? = nil
         // SAFETY: the slot outlives the operation.
@@ -117,6 +120,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
     /// The next value if that needs no waiting.
     @inlinable
     public func tryReceive() -> sending ReceiveAttempt<Element> {
+        exploreBefore(.tryReceive, self)
         defer { withExtendedLifetime(self) {} }
         guard core.mayReceive() else { return .empty }
         var slot: Element? = nil
@@ -129,6 +133,7 @@ public final class Channel<Element: ~Copyable>: Sendable {
 
     /// No more values: wakes every waiter. Traps when the channel is already closed; a sender that waits then traps.
     public func close() {
+        exploreBefore(.close, self)
         core.close()
         withExtendedLifetime(self) {}
     }

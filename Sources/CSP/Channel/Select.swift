@@ -169,6 +169,7 @@ public struct _SelectEntry {
 @discardableResult
 @_transparent
 public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) throws(C.Failure) -> C.Output {
+    _exploreSelect()
     let parts = cases()._takeApart()
     let plan = parts.plan
     let bodies = parts.bodies
@@ -205,6 +206,7 @@ public func select<C: SelectCase & ~Copyable>(@SelectBuilder _ cases: () -> C) t
 public func select<C: SelectCase & ~Copyable>(
     prioritized: Bool, @SelectBuilder _ cases: () -> C
 ) throws(C.Failure) -> C.Output {
+    _exploreSelect()
     let parts = cases()._takeApart()
     let plan = parts.plan
     let bodies = parts.bodies
@@ -220,6 +222,10 @@ public func select<C: SelectCase & ~Copyable>(
     _ = consume keepers
     return try bodies.finish(index, &slots.value)
 }
+
+/// In a bubble with a guide, others may go first.
+@inlinable @inline(__always)
+public func _exploreSelect() { exploreBefore(.select) }
 
 /// Completes one of the cases that were ready at first sight, and returns its place; -1 when there was none, or it was gone.
 @inlinable @inline(__always)
@@ -270,7 +276,7 @@ func _randomBitSlow(of bits: UInt64) -> Int {
     if others & (others &- 1) == 0 {
         // Two, which is the common case, and no branch that depends on chance.
         let low = bits.trailingZeroBitCount, high = others.trailingZeroBitCount
-        return low &+ (high &- low) & (0 &- Int(truncatingIfNeeded: csp_random() >> 63))
+        return low &+ (high &- low) & (0 &- Int(truncatingIfNeeded: randomBits() >> 63))
     }
     var left = bits
     for _ in 0..<randomNumber(below: bits.nonzeroBitCount) { left &= left &- 1 }
@@ -339,6 +345,7 @@ where Bodies.Failure == Never, Bodies.Slots == Plan.Slots {
 @available(*, noasync)
 @discardableResult
 public func select<Output>(prioritized: Bool = false, _ cases: [AnySelectCase<Output>]) -> Output {
+    _exploreSelect()
     // SAFETY: the array keeps the boxes until the select is over.
     let index = unsafe withUnsafeTemporaryAllocation(of: _SelectEntry.self, capacity: cases.count) { entries in
         for index in cases.indices { unsafe cases[index].box.describe(into: entries.baseAddress! + index) }

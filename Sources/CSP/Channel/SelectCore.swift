@@ -219,7 +219,7 @@ struct SelectWaitRef {
     ) {
         let after = special.after
         let deadline = after < 0 ? .max : Clock.deadline(after: unsafe entries[after].nanoseconds)
-        let node = unsafe TimerNode(object: pointer) { raw in
+        let node = unsafe TimerNode(object: pointer) { raw, _ in
             let wait = unsafe SelectWaitRef(raw.assumingMemoryBound(to: SelectWait.self))
             let place = wait.cell.after, party = wait.cell.party
             if unsafe wait.selection.pointee.claim(Int32(place)) { party.ready() }
@@ -306,4 +306,4 @@ extension ChannelRef {
 }
 
 /// Uniform in 0..<bound.
-func randomNumber(below bound: Int) -> Int { Int(csp_random().multipliedFullWidth(by: UInt64(bound)).high) }
+func randomNumber(below bound: Int) -> Int { Int(randomBits().multipliedFullWidth(by: UInt64(bound)).high) }

@@ -74,7 +74,7 @@ enum WaitPoint {
     func append(_ waiter: UnsafeMutablePointer<Waiter>) {
         switch self {
         case .mutex(let mutex):
-            unsafe waiter.pointee.since = csp_now()
+            unsafe waiter.pointee.since = Clock.now
             unsafe mutex.core.waiters.append(waiter)
         case .semaphore(let semaphore, let count):
             // As in `acquireSlow`: more than there will ever be is in nobody's way.

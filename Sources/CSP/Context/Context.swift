@@ -118,7 +118,7 @@ public final class Context: Sendable {
     public func withTimeout(
         _ duration: Duration, cause: (any Error)? = nil
     ) -> (context: Context, cancel: CancelFunction) {
-        withDeadline(ContinuousClock.now.advanced(by: duration), cause: cause)
+        withDeadline(Time.now.advanced(by: duration), cause: cause)
     }
 
     /// A context that is done at `instant`, when the function is called, or when this one is. Its deadline is this one's where that
@@ -131,7 +131,7 @@ public final class Context: Sendable {
         if let deadline, deadline < instant { return withCancel() }
         let (channel, cancellation) = Cancellation.channel(below: channel)
         // By the clock of `instant`: turned into nanoseconds it may be a little later.
-        if instant <= ContinuousClock.now {
+        if instant <= Time.now {
             cancellation.cancel(.deadlineExceeded, cause)
         } else if cancellation.error == nil {
             cancellation.cancel(atNanoseconds: Clock.nanoseconds(of: instant), cause)
@@ -208,6 +208,7 @@ public struct CancelFunction: Sendable {
     /// - Parameter cause: What the context's `cause` is then; `ContextError.canceled` unless given.
     /// - Complexity: O(n) for n contexts below it.
     public func callAsFunction(_ cause: (any Error)? = nil) {
+        exploreBefore(.cancel, cancellation)
         cancellation.cancel(.canceled, cause)
         cancellation.signals?.end()
     }

@@ -26,13 +26,13 @@ struct Census {
     private(set) var uncounted = 0
     private var places: [Int: Int] = [:]
 
-    /// Walks all goroutines; that of `own` comes first, the others by their ids.
-    init(own: OwnTrace?) {
+    /// Walks all goroutines that are wanted; that of `own` comes first, the others by their ids.
+    init(own: OwnTrace?, _ isWanted: (GoroutineRef) -> Bool) {
         let core = unsafe SchedulerCore.shared
         let isGrouped = core.goroutineCount > Self.mostSingles
         var observer = Observer(own: own)
         core.cell.registry.forEach { goroutine in
-            guard let sighting = observer.look(at: goroutine) else { return }
+            guard let sighting = observer.look(at: goroutine), isWanted(goroutine) else { return }
             unsafe count(sighting, goroutine, observer.trace, isGrouped)
         }
         let ownID = own?.goroutine.cell.id

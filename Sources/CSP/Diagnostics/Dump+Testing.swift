@@ -5,7 +5,7 @@ extension Dump {
         core.cell.dumpLock.lock()
         defer { core.cell.dumpLock.unlock() }
         // SAFETY: the scheduler is immortal.
-        let census = Census(own: nil)
+        let census = Census(own: nil) { _ in true }
         var counts = (goroutines: census.uncounted, traces: census.uncounted)
         for group in census.groups {
             counts.goroutines += group.count

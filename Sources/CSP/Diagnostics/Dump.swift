@@ -18,10 +18,7 @@ extension Goroutine {
     /// - Complexity: O(goroutines); memory depends on how many different stacks there are, and has a bound.
     @inline(never)
     public static func dump() -> String {
-        // SAFETY: written by the thread that dumps, until this one goes on.
-        nonisolated(unsafe) var text = ""
-        Dump.onThreadOfItsOwn { unsafe text += $0 }
-        return unsafe text
+        Dump.text { _ in true }
     }
 }
 
@@ -31,18 +28,31 @@ package enum Dump {
     @safe
     private final class Job {
         let own: OwnTrace?
+        let isWanted: (GoroutineRef) -> Bool
         let output: (String) -> Void
         let parker: UnsafeMutableRawPointer
 
-        init(own: OwnTrace?, _ output: @escaping (String) -> Void) {
+        init(
+            own: OwnTrace?, _ isWanted: @escaping (GoroutineRef) -> Bool, _ output: @escaping (String) -> Void
+        ) {
             self.own = own
+            self.isWanted = isWanted
             self.output = output
             unsafe parker = ThreadParker.armed()
         }
     }
 
     /// Dumps to `file`.
-    package static func write(to file: Int32) { onThreadOfItsOwn { print($0, to: file) } }
+    package static func write(to file: Int32) { onThreadOfItsOwn({ _ in true }) { print($0, to: file) } }
+
+    /// Of those that `isWanted` names, which may be asked about any.
+    @inline(never)
+    static func text(_ isWanted: @escaping (GoroutineRef) -> Bool) -> String {
+        // SAFETY: written by the thread that dumps, until this one goes on.
+        nonisolated(unsafe) var text = ""
+        onThreadOfItsOwn(isWanted) { unsafe text += $0 }
+        return unsafe text
+    }
 
     /// For whoever finds that no goroutine can ever go on: prints Go's message and the dump, and ends the process with status 2.
     package static func endInDeadlock() -> Never {
@@ -54,24 +64,26 @@ package enum Dump {
     /// On the thread that waits for SIGQUIT.
     static func quit() {
         print("SIGQUIT: quit\n\n", to: STDERR_FILENO)
-        run(own: nil) { print($0, to: STDERR_FILENO) }
+        run(own: nil, { _ in true }) { print($0, to: STDERR_FILENO) }
         _exit(2)
     }
 
     /// Blocks the thread, as a system call would. A goroutine's stack may be too small for reading debug information, and its caller's
     /// need not be on a stack that others can look at.
     @inline(never)
-    fileprivate static func onThreadOfItsOwn(_ output: @escaping (String) -> Void) {
+    private static func onThreadOfItsOwn(
+        _ isWanted: @escaping (GoroutineRef) -> Bool, _ output: @escaping (String) -> Void
+    ) {
         let trace = UnsafeMutablePointer<csp_trace>.allocate(capacity: 1)
         unsafe trace.initialize(to: csp_trace())
         defer { unsafe trace.deallocate() }
         unsafe csp_walk_callers(trace)
-        let job = Job(own: GoroutineRef.current.map { unsafe OwnTrace(goroutine: $0, trace: trace) }, output)
+        let job = Job(own: GoroutineRef.current.map { unsafe OwnTrace(goroutine: $0, trace: trace) }, isWanted, output)
         let error = unsafe csp_thread_start(
             Int(CSP_DUMP_STACK_SIZE), "csp-dump",
             { argument in
                 let job = unsafe Unmanaged<Job>.fromOpaque(argument!).takeUnretainedValue()
-                RaceDetector.ignoring { Dump.run(own: job.own, job.output) }
+                RaceDetector.ignoring { Dump.run(own: job.own, job.isWanted, job.output) }
                 unsafe ThreadParker(job.parker).ready()
             }, Unmanaged.passUnretained(job).toOpaque())
         if error != 0 { return output("no dump: cannot start a thread (errno \(error))\n") }
@@ -80,11 +92,13 @@ package enum Dump {
         withExtendedLifetime(job) {}
     }
 
-    private static func run(own: OwnTrace?, _ output: @escaping (String) -> Void) {
+    private static func run(
+        own: OwnTrace?, _ isWanted: (GoroutineRef) -> Bool, _ output: @escaping (String) -> Void
+    ) {
         let core = unsafe SchedulerCore.shared
         core.cell.dumpLock.lock()
         defer { core.cell.dumpLock.unlock() }
-        let census = Census(own: own)
+        let census = Census(own: own, isWanted)
         var writer = DumpWriter(output)
         writer.write(census)
     }

@@ -29,6 +29,8 @@ struct GoroutineCell: ~Copyable {
         case own
         /// The same, but only `lockedTo` may enter it.
         case locked
+        /// The same, but only a worker's loop may enter it: a bubble's.
+        case member
     }
 
     // Written by whoever owns the goroutine in its present status.
@@ -55,6 +57,8 @@ struct GoroutineCell: ~Copyable {
     /// The worker that alone may run it, and how often it has asked for that.
     var lockedTo: WorkerRef?
     var lockDepth = 0
+    /// What it belongs to, if anything: see Bubble/Family.swift.
+    var family: Family?
     /// `Context.current`, if it was given one.
     var currentContext: Context?
     /// The task whose task-locals are its own, if it was given any.

@@ -24,8 +24,10 @@ extension GoroutineRef {
     @inline(never)
     static func spawn(
         _ name: String?, stackSize: Int?, creatorAddress: UnsafeMutableRawPointer?, inheritsTaskLocals: Bool = true,
+        family: Family? = nil,
         _ body: consuming GoroutineBody
     ) {
+        exploreBefore(.go)
         let creator = current
         // Only a thread outside may be the first; what is usual is known once the scheduler has booted.
         if creator == nil { _ = unsafe SchedulerCore.shared }
@@ -40,7 +42,8 @@ extension GoroutineRef {
             stackClass = chosen
         }
         let task = inheritsTaskLocals ? DormantTask.capture() : nil
-        if let creator {
+        let family = family ?? Family.of(creator)
+        if let creator, family == nil {
             let worker = creator.cell.worker!
             if let processor = worker.enter() {
                 let goroutine = processor.takeFreeGoroutine()
@@ -56,14 +59,15 @@ extension GoroutineRef {
             }
             worker.exit()
         }
-        // On a thread outside, or without a processor.
+        // On a thread outside, without a processor, or in a family.
         let core = unsafe SchedulerCore.shared
         let goroutine = core.takeFreeGoroutine()
         goroutine.cell.id = core.cell.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
         goroutine.cell.creatorID = creator?.cell.id ?? 0
         unsafe goroutine.setUp(name, stackClass, unsafe creatorAddress, task, fiber, body)
         core.cell.startedOutside.wrappingAdd(1, ordering: .releasing)
-        goroutine.submit()
+        if let family { goroutine.setFamily(family) }
+        if family == nil || !goroutine.joinFamily() { goroutine.submit() }
         _ = creator?.cell.worker!.regainProcessor()
     }
 
@@ -127,7 +131,7 @@ extension GoroutineRef {
     ) {
         worker.cell.afterwards = afterwards
         if worker.cell.stateWords.anySet { saveState(from: worker.cell.stateWords) }
-        let next = worker.cell.isLocked ? nil : worker.takeAtOnce(processor)
+        let next = worker.cell.returnsToLoop.isEmpty ? worker.takeAtOnce(processor) : nil
         if isWatched { unsafe csp_fiber_switch(next?.cell.fiber ?? worker.cell.fiber, isLast) }
         // SAFETY: nothing of this thread is used after the switch.
         unsafe csp_leave(context, next?.context ?? worker.context)
@@ -175,6 +179,7 @@ extension GoroutineRef {
     @inline(__always)
     private func makeReady() {
         check(.waiting, before: "ready")
+        if cell.family != nil, isReadyInBubble() { return }
         cell.status = .runnable
         if let caller = Self.current {
             let worker = caller.cell.worker!
@@ -205,7 +210,11 @@ extension GoroutineRef {
 
     @inline(__always)
     func yield() {
-        if let processor = cell.worker!.cell.processor, processor.isAlone { return }
+        if cell.family != nil {
+            noteYield()
+        } else if let processor = cell.worker!.cell.processor, processor.isAlone {
+            return
+        }
         giveWay()
     }
 
@@ -229,7 +238,9 @@ extension GoroutineRef {
         if worker.cell.stateWords.anySet { _ = worker.cell.stateWords.take() }
         let processor = worker.enter()
         let isWatched = RaceDetector.isOn
-        if !isWatched, let processor, let next = worker.takeFresh(processor, like: self) {
+        if !isWatched, worker.cell.returnsToLoop.isEmpty, let processor,
+            let next = worker.takeFresh(processor, like: self)
+        {
             next.cell.stackSlot = cell.stackSlot
             next.cell.footing = .own
             cell.footing = .none
@@ -280,6 +291,7 @@ func goroutineMain() -> Never {
         if goroutine.cell.name != nil { goroutine.setName(nil) }
         if goroutine.cell.currentContext != nil { goroutine.cell.currentContext = nil }
         if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }
+        if goroutine.cell.family != nil { goroutine.leaveFamily() }
         goroutine.exit()
     }
 }

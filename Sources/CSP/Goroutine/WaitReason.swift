@@ -2,7 +2,7 @@
 @usableFromInline
 enum WaitReason: UInt8 {
     case none, channelSend, channelReceive, select, selectNoCases, sleep, waitGroup, run, yield
-    case mutex, readLock, writeLock, condition, semaphore
+    case mutex, readLock, writeLock, condition, semaphore, idle
 
     var description: String {
         switch self {
@@ -20,6 +20,7 @@ enum WaitReason: UInt8 {
         case .writeLock: "sync.RWMutex.Lock"
         case .condition: "sync.Cond.Wait"
         case .semaphore: "semacquire"
+        case .idle: "wait until idle"
         }
     }
 }

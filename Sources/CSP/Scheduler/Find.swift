@@ -26,7 +26,9 @@ extension WorkerRef {
     @inline(__always)
     func takeAtOnce(_ processor: ProcessorRef?) -> GoroutineRef? {
         guard let processor, let next = takeNearest(processor) else { return nil }
-        if next.cell.footing != .own, next.cell.footing == .locked || !bindCachedStack(next, processor) {
+        if next.cell.footing != .own,
+            next.cell.footing != .none || next.cell.family != nil || !bindCachedStack(next, processor)
+        {
             cell.handed = next
             return nil
         }
@@ -38,7 +40,7 @@ extension WorkerRef {
     @inline(__always)
     func takeFresh(_ processor: ProcessorRef, like ending: GoroutineRef) -> GoroutineRef? {
         guard let next = takeNearest(processor) else { return nil }
-        if next.cell.footing != .none || next.cell.stackClass != ending.cell.stackClass {
+        if next.cell.footing != .none || next.cell.stackClass != ending.cell.stackClass || next.cell.family != nil {
             cell.handed = next
             return nil
         }

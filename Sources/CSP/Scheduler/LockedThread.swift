@@ -32,15 +32,15 @@ extension GoroutineRef {
         let worker = cell.worker!
         cell.lockedTo = worker
         cell.footing = .locked
-        worker.cell.isLocked = true
+        worker.cell.returnsToLoop.insert(.locked)
     }
 
     @inline(never)
     fileprivate func unlockThread() {
         cell.lockDepth -= 1
         guard cell.lockDepth == 0 else { return }
-        cell.worker!.cell.isLocked = false
-        cell.footing = .own
+        cell.worker!.cell.returnsToLoop.remove(.locked)
+        cell.footing = cell.family == nil ? .own : .member
         cell.lockedTo = nil
     }
 }

@@ -6,6 +6,8 @@ import Synchronization
 struct SchedulerCell: ~Copyable {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     static let mostProcessors = 1024
+    /// Bubbles that may exist at the same time.
+    static let mostHeaps = 4096
 
     // Guarded by idleLock. First: see LockWord.init(at:offset:).
     /// Workers with a thread.
@@ -13,7 +15,8 @@ struct SchedulerCell: ~Copyable {
 
     var global = GlobalQueue()
     var stacks: StackArena
-    /// Processors by index; those below `processorCount` exist. Never shrinks.
+    /// Processors by index; those below `processorCount` exist. Never shrinks. From `mostProcessors` on, those that run nothing and only hold a
+    /// bubble's timers.
     let processors: UnsafeMutablePointer<ProcessorRef>
     let processorCount = Atomic<Int>(0)
     let maxProcs = Atomic<Int>(0)
@@ -30,6 +33,8 @@ struct SchedulerCell: ~Copyable {
     var sleepers = 0
     var retired: WorkerRef?
     var maxThreads = 10_000
+    var heapCount = 0
+    var freeHeaps: [ProcessorRef] = []
     var watchedDeadline = Int64.max
 
     /// Once a deadlock is being reported.
@@ -48,7 +53,7 @@ struct SchedulerCell: ~Copyable {
 
     init(stacks: consuming StackArena) {
         self.stacks = stacks
-        unsafe processors = .allocate(capacity: Self.mostProcessors)
+        unsafe processors = .allocate(capacity: Self.mostProcessors + Self.mostHeaps)
     }
 }
 
@@ -115,6 +120,38 @@ struct SchedulerCore {
         return min(cpus, max(2, Int((quota + 999) / 1000)))
     }
 
+    /// A heap of timers that no worker looks at.
+    static func takeHeap() -> ProcessorRef {
+        let core = unsafe shared
+        core.cell.idleLock.lock()
+        defer { core.cell.idleLock.unlock() }
+        if let free = core.cell.freeHeaps.popLast() { return free }
+        guard core.cell.heapCount < SchedulerCell.mostHeaps else {
+            fatal(
+                "fatal error: more than \(SchedulerCell.mostHeaps) bubbles (explore, withVirtualTime) at the same time")
+        }
+        let index = SchedulerCell.mostProcessors + core.cell.heapCount
+        core.cell.heapCount += 1
+        core.makeProcessor(index)
+        return core.processor(index)
+    }
+
+    /// One that still has timers is not used again.
+    static func giveBack(_ heap: ProcessorRef) {
+        guard heap.cell.timers.earliest.load(ordering: .acquiring) == .max else { return }
+        let core = running
+        core.cell.idleLock.lock()
+        core.cell.freeHeaps.append(heap)
+        core.cell.idleLock.unlock()
+    }
+
+    /// Guarded by idleLock.
+    private func makeProcessor(_ index: Int) {
+        let pointer = UnsafeMutablePointer<ProcessorCell>.allocate(capacity: 1)
+        unsafe pointer.initialize(to: ProcessorCell(index: index))
+        unsafe (cell.processors + index).initialize(to: ProcessorRef(pointer: pointer))
+    }
+
     func processor(_ index: Int) -> ProcessorRef { unsafe cell.processors[index] }
 
     /// Takes effect at once for idle processors and at its worker's next scheduling point for a busy one.
@@ -126,9 +163,7 @@ struct SchedulerCore {
         for index in cell.processorCount.load(
             ordering: .relaxed)..<max(count, cell.processorCount.load(ordering: .relaxed))
         {
-            let pointer = UnsafeMutablePointer<ProcessorCell>.allocate(capacity: 1)
-            unsafe pointer.initialize(to: ProcessorCell(index: index))
-            unsafe (cell.processors + index).initialize(to: ProcessorRef(pointer: pointer))
+            makeProcessor(index)
             cell.processorCount.store(index + 1, ordering: .releasing)
             // Grown below, with those that were retired.
             processor(index).cell.isRetired.store(true, ordering: .relaxed)

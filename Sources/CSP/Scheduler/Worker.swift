@@ -17,6 +17,15 @@ enum Afterwards {
     case recycle(GoroutineRef)
 }
 
+/// See `WorkerCell.returnsToLoop`.
+struct LoopReasons: OptionSet {
+    let rawValue: UInt8
+    /// The thread is locked to it.
+    static var locked: LoopReasons { LoopReasons(rawValue: 1) }
+    /// It is a member of a bubble.
+    static var member: LoopReasons { LoopReasons(rawValue: 2) }
+}
+
 /// An OS thread that runs goroutines. Immortal.
 @safe
 struct WorkerCell: ~Copyable {
@@ -38,7 +47,9 @@ struct WorkerCell: ~Copyable {
     /// Its thread's, for the race detector.
     var fiber: OpaquePointer?
     /// It runs one goroutine only: see LockedThread.swift.
-    var isLocked = false
+    var isLocked: Bool { returnsToLoop.contains(.locked) }
+    /// Why a goroutine that leaves must come back to the loop.
+    var returnsToLoop: LoopReasons = []
     // Guarded by the idle lock.
     var nextIdle: WorkerRef?
     var isIdle = false
@@ -113,6 +124,10 @@ struct WorkerRef: Equatable {
             let processor = cell.processor!
             if goroutine.cell.footing == .none { bindStack(goroutine, processor) }
             begin(goroutine, processor)
+            if let bubble = goroutine.bubble {
+                runMember(goroutine, of: bubble)
+                continue
+            }
             if RaceDetector.isOn { unsafe csp_fiber_switch(goroutine.cell.fiber, false) }
             // SAFETY: the goroutine is ours, so nobody else is on its stack.
             unsafe csp_enter(context, goroutine.context)

@@ -79,6 +79,7 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
     public subscript(key: Key) -> Value? {
         @inlinable
         get {
+            exploreBefore(.mapRead, self)
             let hash = hash(key)
             let section = ReadSection.enter()
             defer {
@@ -195,6 +196,7 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
     /// Every change of a key: has `body` look at the value and say what becomes of it, with the shard's mutex.
     @inlinable
     func change<T, E: Error>(_ key: Key, _ body: (Value?) throws(E) -> (Change, T)) throws(E) -> T {
+        exploreBefore(.mapUpdate, self)
         let hash = hash(key)
         let shard = shard(of: hash)
         shard.mutex.lock(.mutex)

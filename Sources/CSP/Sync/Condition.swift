@@ -34,12 +34,16 @@ public final class Condition<Value: ~Copyable>: Sendable {
     public func wait<T>(
         until predicate: (borrowing Value) -> Bool, then body: (inout sending Value) -> sending T
     ) -> sending T {
+        exploreBefore(.wait, self)
         mutex.core.lock(.mutex)
         while unsafe !predicate(mutex.valueAddress.pointee) {
             core.wait()
             mutex.core.lock(.mutex)
         }
-        defer { mutex.core.unlock() }
+        defer {
+            exploreBefore(.unlock, mutex)
+            mutex.core.unlock()
+        }
         return unsafe body(&mutex.valueAddress.pointee)
     }
 
@@ -60,6 +64,7 @@ public final class Condition<Value: ~Copyable>: Sendable {
         unless done: ReceiveChannel<Never>, until predicate: (borrowing Value) -> Bool,
         then body: (inout sending Value) -> sending T
     ) -> sending T? {
+        exploreBefore(.wait, self)
         mutex.core.lock(.mutex)
         while unsafe !predicate(mutex.valueAddress.pointee) {
             if !core.wait(unless: done.channel.core) {
@@ -68,18 +73,23 @@ public final class Condition<Value: ~Copyable>: Sendable {
             }
             mutex.core.lock(.mutex)
         }
-        defer { mutex.core.unlock() }
+        defer {
+            exploreBefore(.unlock, mutex)
+            mutex.core.unlock()
+        }
         return unsafe body(&mutex.valueAddress.pointee)
     }
 
     /// Wakes the one who has waited longest, if anybody waits. It looks at its predicate once it has the lock.
     public func signal() {
+        exploreBefore(.signal, self)
         core.signal()
         withExtendedLifetime(self) {}
     }
 
     /// Wakes everybody who waits now.
     public func broadcast() {
+        exploreBefore(.broadcast, self)
         core.broadcast()
         withExtendedLifetime(self) {}
     }

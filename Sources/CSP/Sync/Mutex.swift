@@ -54,8 +54,10 @@ public final class Mutex<Value: ~Copyable>: @unchecked Sendable {
     public func withLock<T: ~Copyable, E: Error>(
         _ body: (inout sending Value) throws(E) -> sending T
     ) throws(E) -> sending T {
+        exploreBefore(.lock, self)
         core.lock(.mutex)
         defer {
+            exploreBefore(.unlock, self)
             core.unlock()
             withExtendedLifetime(self) {}
         }
@@ -68,8 +70,10 @@ public final class Mutex<Value: ~Copyable>: @unchecked Sendable {
     public func withLockIfAvailable<T: ~Copyable, E: Error>(
         _ body: (inout sending Value) throws(E) -> sending T
     ) throws(E) -> sending T? {
+        exploreBefore(.tryLock, self)
         guard core.tryLock() else { return nil }
         defer {
+            exploreBefore(.unlock, self)
             core.unlock()
             withExtendedLifetime(self) {}
         }
@@ -85,6 +89,7 @@ extension Mutex where Value == Void {
     @available(*, noasync)
     @inlinable @inline(__always)
     public func lock() {
+        exploreBefore(.lock, self)
         core.lock(.mutex)
         withExtendedLifetime(self) {}
     }
@@ -92,6 +97,7 @@ extension Mutex where Value == Void {
     /// Takes the lock if nobody has it. Never waits.
     @inlinable @inline(__always)
     public func tryLock() -> Bool {
+        exploreBefore(.tryLock, self)
         defer { withExtendedLifetime(self) {} }
         return core.tryLock()
     }
@@ -99,6 +105,7 @@ extension Mutex where Value == Void {
     /// Lets go of the lock, whoever has locked it. Ends the process if nobody has.
     @inlinable @inline(__always)
     public func unlock() {
+        exploreBefore(.unlock, self)
         core.unlock()
         withExtendedLifetime(self) {}
     }

@@ -98,7 +98,7 @@ struct MutexRef: @unchecked Sendable {
         }
         unsafe Waiter.withOwn { waiter in
             // SAFETY: the waiter is ours while it is on no list.
-            unsafe waiter.pointee.since = csp_now()
+            unsafe waiter.pointee.since = Clock.now
             unsafe core.waiters.append(waiter)
             while true {
                 settle()
@@ -114,7 +114,7 @@ struct MutexRef: @unchecked Sendable {
                 // It has waited its turn, so it comes before those who have not.
                 unsafe waiter.pointee.party.rearm()
                 unsafe core.waiters.prepend(waiter)
-                if unsafe csp_now() - waiter.pointee.since > Self.longestWait { core.isStarving = true }
+                if unsafe Clock.now - waiter.pointee.since > Self.longestWait { core.isStarving = true }
             }
         }
     }
@@ -179,7 +179,7 @@ struct MutexRef: @unchecked Sendable {
             settle()
             return queueLock.unlock()
         }
-        let now = csp_now()
+        let now = Clock.now
         // A select has to be told that the case is its own; it cannot come and compete.
         if !core.isStarving, unsafe first.pointee.selection == nil, unsafe now - first.pointee.since <= Self.longestWait
         {

@@ -18,6 +18,7 @@ public final class Once: Sendable {
     @available(*, noasync)
     @inlinable @inline(__always)
     public func run(_ body: () -> Void) {
+        exploreBefore(.once, self)
         if _fastPath(isDone.load(ordering: .acquiring)) { return }
         runSlow(body)
     }
@@ -56,6 +57,7 @@ public final class OnceValue<Value: Sendable>: Sendable {
     @available(*, noasync)
     @inlinable
     public var value: Value {
+        exploreBefore(.once, self)
         if !once.isDone.load(ordering: .acquiring) { computeSlow() }
         return unsafe result.pointee
     }

@@ -54,8 +54,10 @@ public final class RWMutex<Value: ~Copyable>: @unchecked Sendable {
     public func withReadLock<T: ~Copyable, E: Error>(
         _ body: (borrowing Value) throws(E) -> sending T
     ) throws(E) -> sending T {
+        exploreBefore(.readLock, self)
         let ticket = core.readLock()
         defer {
+            exploreBefore(.readUnlock, self)
             core.readUnlock(ticket)
             withExtendedLifetime(self) {}
         }
@@ -68,8 +70,10 @@ public final class RWMutex<Value: ~Copyable>: @unchecked Sendable {
     public func withReadLockIfAvailable<T: ~Copyable, E: Error>(
         _ body: (borrowing Value) throws(E) -> sending T
     ) throws(E) -> sending T? {
+        exploreBefore(.tryReadLock, self)
         guard let ticket = core.tryReadLock() else { return nil }
         defer {
+            exploreBefore(.readUnlock, self)
             core.readUnlock(ticket)
             withExtendedLifetime(self) {}
         }
@@ -85,8 +89,10 @@ public final class RWMutex<Value: ~Copyable>: @unchecked Sendable {
     public func withWriteLock<T: ~Copyable, E: Error>(
         _ body: (inout sending Value) throws(E) -> sending T
     ) throws(E) -> sending T {
+        exploreBefore(.writeLock, self)
         core.writeLock()
         defer {
+            exploreBefore(.writeUnlock, self)
             core.writeUnlock()
             withExtendedLifetime(self) {}
         }
@@ -99,8 +105,10 @@ public final class RWMutex<Value: ~Copyable>: @unchecked Sendable {
     public func withWriteLockIfAvailable<T: ~Copyable, E: Error>(
         _ body: (inout sending Value) throws(E) -> sending T
     ) throws(E) -> sending T? {
+        exploreBefore(.tryWriteLock, self)
         guard core.tryWriteLock() else { return nil }
         defer {
+            exploreBefore(.writeUnlock, self)
             core.writeUnlock()
             withExtendedLifetime(self) {}
         }

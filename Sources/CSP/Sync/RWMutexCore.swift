@@ -194,7 +194,7 @@ struct RWMutexRef: @unchecked Sendable {
     private func considerBias() {
         guard MutexRef.calm == 0, lock.tryLock() else { return }
         defer { lock.unlock() }
-        guard core.state.load(ordering: .relaxed) & Self.writerBit == 0, csp_now() >= core.unbiasedUntil else { return }
+        guard core.state.load(ordering: .relaxed) & Self.writerBit == 0, Clock.now >= core.unbiasedUntil else { return }
         if unsafe core.slots == nil { unsafe core.slots = ReaderSlots.make() }
         unsafe core.bias.store(core.slots, ordering: .releasing)
     }
@@ -235,7 +235,7 @@ struct RWMutexRef: @unchecked Sendable {
         if unsafe core.bias.load(ordering: .relaxed) == nil { return false }
         unsafe core.bias.store(nil, ordering: .sequentiallyConsistent)
         csp_membarrier()
-        core.unbiasedUntil = csp_now() + Self.longestUnbiased
+        core.unbiasedUntil = Clock.now + Self.longestUnbiased
         return true
     }
 

@@ -31,6 +31,7 @@ public final class Semaphore: Sendable {
     @available(*, noasync)
     @inlinable
     public func acquire(_ count: Int = 1) {
+        exploreBefore(.acquire, self)
         core.acquire(count)
         withExtendedLifetime(self) {}
     }
@@ -38,6 +39,7 @@ public final class Semaphore: Sendable {
     /// Takes `count` units if they are free and nobody waits. Never waits. A negative count traps.
     @inlinable
     public func tryAcquire(_ count: Int = 1) -> Bool {
+        exploreBefore(.tryAcquire, self)
         defer { withExtendedLifetime(self) {} }
         return core.tryAcquire(count)
     }
@@ -45,6 +47,7 @@ public final class Semaphore: Sendable {
     /// Gives `count` units back, whoever has acquired them. Traps if that makes more than there were, or if it is negative.
     @inlinable
     public func release(_ count: Int = 1) {
+        exploreBefore(.release, self)
         core.release(count)
         withExtendedLifetime(self) {}
     }

@@ -22,7 +22,8 @@ public final class SharedAtomic<Value: FixedWidthInteger & Sendable>: @unchecked
     /// The value now.
     @inlinable
     public func load() -> Value {
-        switch MemoryLayout<Value>.size {
+        exploreBefore(.load, self)
+        return switch MemoryLayout<Value>.size {
         case 1: unsafe Value(truncatingIfNeeded: cell(UInt8.self).pointee.load(ordering: .sequentiallyConsistent))
         case 2: unsafe Value(truncatingIfNeeded: cell(UInt16.self).pointee.load(ordering: .sequentiallyConsistent))
         case 4: unsafe Value(truncatingIfNeeded: cell(UInt32.self).pointee.load(ordering: .sequentiallyConsistent))
@@ -34,6 +35,7 @@ public final class SharedAtomic<Value: FixedWidthInteger & Sendable>: @unchecked
     /// Replaces the value.
     @inlinable
     public func store(_ value: Value) {
+        exploreBefore(.store, self)
         switch MemoryLayout<Value>.size {
         case 1:
             unsafe cell(UInt8.self).pointee.store(UInt8(truncatingIfNeeded: value), ordering: .sequentiallyConsistent)
@@ -51,6 +53,7 @@ public final class SharedAtomic<Value: FixedWidthInteger & Sendable>: @unchecked
     @discardableResult
     @inlinable
     public func add(_ delta: Value) -> Value {
+        exploreBefore(.update, self)
         switch MemoryLayout<Value>.size {
         case 1:
             return unsafe Value(
@@ -83,7 +86,8 @@ public final class SharedAtomic<Value: FixedWidthInteger & Sendable>: @unchecked
     /// Replaces `expected` by `desired`; false, and nothing happens, when the value is another.
     @inlinable
     public func compareExchange(expected: Value, desired: Value) -> Bool {
-        switch MemoryLayout<Value>.size {
+        exploreBefore(.update, self)
+        return switch MemoryLayout<Value>.size {
         case 1:
             unsafe cell(UInt8.self).pointee.compareExchange(
                 expected: UInt8(truncatingIfNeeded: expected), desired: UInt8(truncatingIfNeeded: desired),

@@ -34,6 +34,7 @@ public final class WaitGroup: Sendable {
 
     /// Adds `delta`, which may be negative. At zero everybody who waits goes on; below zero it traps.
     public func add(_ delta: Int = 1) {
+        exploreBefore(delta > 0 ? .add : .done, self)
         // One more goroutine is not ordered after those that were done before: races between them are to be found.
         if delta > 0 {
             state.wrappingAdd(Int64(delta) << 32, ordering: .relaxed)
@@ -50,6 +51,7 @@ public final class WaitGroup: Sendable {
     /// Waits until the counter is zero. Blocks the calling goroutine or thread.
     @available(*, noasync)
     public func wait() {
+        exploreBefore(.waitGroup, self)
         if isZero { return }
         lock.lock()
         guard join() else { return lock.unlock() }

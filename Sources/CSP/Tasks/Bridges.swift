@@ -77,7 +77,7 @@ public func runBlocking<T, E: Error>(
         if context.error != nil { task.cancel() }
         stop = context.afterDone { Goroutine.withLockedThread { task.cancel() } }
     }
-    _ = done.receive()
+    Bubble.withWorkOutside { _ = done.receive() }
     _ = stop?()
     return try result.get()
 }

@@ -20,8 +20,8 @@ struct ChannelTimer: ~Copyable {
     typealias Pointer = UnsafeMutablePointer<ChannelTimer>
 
     private init(object: Pointer, period: Int64, channel: Channel<Time.Instant>) {
-        unsafe node = TimerNode(object: object) { object in
-            unsafe object.assumingMemoryBound(to: ChannelTimer.self).pointee.fire()
+        unsafe node = TimerNode(object: object) { object, now in
+            unsafe object.assumingMemoryBound(to: ChannelTimer.self).pointee.fire(at: now)
         }
         self.period = period
         unsafe self.channel = .passUnretained(channel)
@@ -51,14 +51,14 @@ struct ChannelTimer: ~Copyable {
     }
 
     /// Under the heap's lock; a value that nobody has taken yet stands for this one too.
-    private func fire() -> Int64 {
+    private func fire(at now: Int64) -> Int64 {
         // SAFETY: the channel's deinit waits for this lock before it frees the channel.
-        _ = unsafe channel._withUnsafeGuaranteedRef { $0.trySend(ContinuousClock.now) }
+        _ = unsafe channel._withUnsafeGuaranteedRef { $0.trySend(Clock.instant(nanoseconds: now)) }
         guard period > 0 else {
             isIdle.store(true, ordering: .releasing)
             return 0
         }
-        let late = max(0, csp_now() - node.deadline)
+        let late = max(0, now - node.deadline)
         return node.deadline + period * (1 + late / period)
     }
 
@@ -68,7 +68,8 @@ struct ChannelTimer: ~Copyable {
         let wasActive = unsafe TimerNode.withHeap(of: &timer.pointee.node) { processor in
             var wasActive = unsafe processor!.cell.timers.remove(&timer.pointee.node)
             unsafe timer.pointee.channel._withUnsafeGuaranteedRef {
-                if $0.core.mayReceive(), case .value = $0.tryReceive() { wasActive = true }
+                var value: Time.Instant?
+                if $0.core.mayReceive(), $0.core.tryReceive(&value, locked: false), value != nil { wasActive = true }
             }
             unsafe timer.pointee.period = period
             unsafe timer.pointee.isIdle.store(deadline == nil, ordering: .releasing)

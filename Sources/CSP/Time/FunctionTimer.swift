@@ -6,6 +6,7 @@ import CCSP
 final class FunctionTimer: @unchecked Sendable {
     // SAFETY: (whole type) the heap keeps a reference while the node is armed, so what it points to is alive.
     private let body: () -> Void
+    private let family = Family.current
     // SAFETY: memory of our own; nobody has the object when it goes, so the node is off its heap.
     private let node: UnsafeMutablePointer<TimerNode>
 
@@ -13,13 +14,16 @@ final class FunctionTimer: @unchecked Sendable {
         self.body = body
         unsafe node = .allocate(capacity: 1)
         unsafe node.initialize(
-            to: TimerNode(object: Unmanaged.passUnretained(self).toOpaque()) { object in
+            to: TimerNode(object: Unmanaged.passUnretained(self).toOpaque()) { object, _ in
                 // Releases what the user's closure holds in that goroutine, not under the heap's lock.
                 let timer = unsafe Unmanaged<FunctionTimer>.fromOpaque(object).takeRetainedValue()
-                go {
+                let body = {
                     if RaceDetector.isOn { unsafe csp_race_acquire(Unmanaged.passUnretained(timer).toOpaque()) }
                     timer.body()
                 }
+                unsafe GoroutineRef.spawn(
+                    nil, stackSize: nil, creatorAddress: nil, family: timer.family,
+                    GoroutineBody(run: body, group: nil))
                 return 0
             })
         if RaceDetector.isOn { unsafe csp_race_release(Unmanaged.passUnretained(self).toOpaque()) }

@@ -11,10 +11,14 @@ public enum Time {
     /// A point in time.
     public typealias Instant = ContinuousClock.Instant
 
+    /// The time now; in `withVirtualTime` and `explore` of CSPTesting, that of their clock.
+    public static var now: Instant { Clock.instant(nanoseconds: Clock.now) }
+
     /// Waits for at least `duration`; not at all when it is not positive. Blocks the calling goroutine or thread.
     /// - Complexity: O(log n) for n pending timers; no allocation.
     @available(*, noasync)
     public static func sleep(for duration: Duration) {
+        exploreBefore(.sleep)
         if duration > .zero { sleep(untilNanoseconds: Clock.deadline(after: duration)) }
     }
 
@@ -22,13 +26,13 @@ public enum Time {
     @available(*, noasync)
     public static func sleep(until instant: Instant) {
         let deadline = Clock.nanoseconds(of: instant)
-        if deadline > csp_now() { sleep(untilNanoseconds: deadline) }
+        if deadline > Clock.now { sleep(untilNanoseconds: deadline) }
     }
 
     private static func sleep(untilNanoseconds deadline: Int64) {
         guard let goroutine = GoroutineRef.current else { return sleepThread(until: deadline) }
         let processor = ProcessorRef.forTimers()
-        var node = unsafe TimerNode(object: UnsafeMutableRawPointer(goroutine.pointer)) { goroutine in
+        var node = unsafe TimerNode(object: UnsafeMutableRawPointer(goroutine.pointer)) { goroutine, _ in
             unsafe GoroutineRef(goroutine)!.ready()
             return 0
         }

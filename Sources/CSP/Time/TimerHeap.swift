@@ -14,12 +14,12 @@ struct TimerNode: ~Copyable {
     var place = -1
     /// The processor whose heap it was last put into.
     let heap = Atomic<Int>(-1)
-    /// What happens when it is due, with `object`; returns the next deadline, or 0 when there is none. Runs under the heap's lock,
-    /// so it must not block or run a user's code.
+    /// What happens when it is due, with `object` and the time; returns the next deadline, or 0 when there is none. Runs under the heap's
+    /// lock, so it must not block or run a user's code.
     let fire: Action
     let object: UnsafeMutableRawPointer
     /// A function of C's kind carries no context, so that arming allocates nothing.
-    typealias Action = @convention(c) (UnsafeMutableRawPointer) -> Int64
+    typealias Action = @convention(c) (UnsafeMutableRawPointer, Int64) -> Int64
 
     init(object: UnsafeMutableRawPointer, fire: Action) {
         unsafe self.fire = unsafe fire
@@ -70,7 +70,7 @@ struct TimerHeap: ~Copyable {
             guard count > 0, unsafe entries[0].deadline <= now else { break }
             let node = unsafe entries[0].node
             take(at: 0)
-            let next = unsafe node.pointee.fire(node.pointee.object)
+            let next = unsafe node.pointee.fire(node.pointee.object, now)
             if next != 0 {
                 unsafe node.pointee.deadline = next
                 unsafe insert(node)

@@ -12,9 +12,11 @@ extension ProcessorRef {
         cell.timers.lock.unlock()
     }
 
-    /// Whose heap the caller's timers go into: its own processor's, or the first one's when it is outside.
+    /// Whose heap the caller's timers go into: its bubble's, its own processor's, or the first one's when it is outside.
     static func forTimers() -> ProcessorRef {
-        unsafe GoroutineRef.current?.cell.worker!.cell.processor ?? SchedulerCore.shared.processor(0)
+        guard let caller = GoroutineRef.current else { return unsafe SchedulerCore.shared.processor(0) }
+        if let bubble = caller.bubble { return bubble.heap }
+        return unsafe caller.cell.worker!.cell.processor ?? SchedulerCore.shared.processor(0)
     }
 }
 
@@ -65,6 +67,13 @@ extension SchedulerCore {
 enum Clock {
     private static let origin = (instant: ContinuousClock.now, nanoseconds: csp_now())
 
+    /// As the caller sees it: a bubble has a clock of its own.
+    static var now: Int64 { GoroutineRef.current?.bubble?.now ?? csp_now() }
+
+    static func instant(nanoseconds: Int64) -> ContinuousClock.Instant {
+        origin.instant + .nanoseconds(nanoseconds - origin.nanoseconds)
+    }
+
     /// Not before `instant`.
     static func nanoseconds(of instant: ContinuousClock.Instant) -> Int64 {
         let (sum, overflow) = origin.nanoseconds.addingReportingOverflow((instant - origin.instant).clampedNanoseconds)
@@ -74,7 +83,7 @@ enum Clock {
     /// `duration` from now; a duration that is not positive is over.
     static func deadline(after duration: Duration) -> Int64 { deadline(after: duration.clampedNanoseconds) }
     static func deadline(after nanoseconds: Int64) -> Int64 {
-        let (sum, overflow) = csp_now().addingReportingOverflow(max(0, nanoseconds))
+        let (sum, overflow) = now.addingReportingOverflow(max(0, nanoseconds))
         return overflow ? latest : min(latest, sum)
     }
 
