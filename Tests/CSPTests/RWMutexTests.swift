@@ -142,4 +142,4 @@ import Testing
 }
 
 /// Whether the goroutine of this name waits for this.
-func isParked(_ name: String, for reason: String) -> Bool { Goroutine.dump().contains("\"\(name)\" [\(reason)") }
+func isParked(_ name: String, for reason: String) -> Bool { Dump.isParked(name, for: reason) }

@@ -32,7 +32,7 @@ struct Census {
         let isGrouped = core.goroutineCount > Self.mostSingles
         var observer = Observer(own: own)
         core.cell.registry.forEach { goroutine in
-            guard let sighting = observer.look(at: goroutine), isWanted(goroutine) else { return }
+            guard isWanted(goroutine), let sighting = observer.look(at: goroutine) else { return }
             unsafe count(sighting, goroutine, observer.trace, isGrouped)
         }
         let ownID = own?.goroutine.cell.id
