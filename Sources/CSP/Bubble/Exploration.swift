@@ -1,4 +1,8 @@
-public import CCSP
+#if DEBUG || INTERNAL_CHECKS
+    public import CCSP
+#else
+    import CCSP
+#endif
 
 /// Comes before whatever a goroutine does that others may see: in a bubble with a guide, others may go first. Nothing in release builds, where
 /// turns change only when somebody waits, yields or ends.

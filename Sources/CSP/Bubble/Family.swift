@@ -10,7 +10,7 @@ package final class Family: @unchecked Sendable {
 
     /// Of a task or a thread; a goroutine has it in its control block.
     @TaskLocal private static var bound: Family?
-    /// Families there are: while it is zero nobody need look for his own.
+    /// Families there are.
     private static let inUse = Atomic<Int>(0)
 
     /// A family below the caller's.
@@ -36,8 +36,12 @@ package final class Family: @unchecked Sendable {
     @inline(__always)
     static func of(_ creator: GoroutineRef?) -> Family? {
         if let family = creator?.cell.family { return family }
-        return inUse.load(ordering: .relaxed) == 0 ? nil : bound
+        return mayBeBound ? bound : nil
     }
+
+    /// While this is false nobody need look for his own.
+    @inline(__always)
+    static var mayBeBound: Bool { inUse.load(ordering: .relaxed) != 0 }
 
     /// Goroutines that have been started and not yet returned.
     package var count: Int { members.load(ordering: .acquiring) }

@@ -42,8 +42,7 @@ extension GoroutineRef {
             stackClass = chosen
         }
         let task = inheritsTaskLocals ? DormantTask.capture() : nil
-        let family = family ?? Family.of(creator)
-        if let creator, family == nil {
+        if let creator, family == nil, creator.cell.family == nil, !Family.mayBeBound {
             let worker = creator.cell.worker!
             if let processor = worker.enter() {
                 let goroutine = processor.takeFreeGoroutine()
@@ -60,6 +59,7 @@ extension GoroutineRef {
             worker.exit()
         }
         // On a thread outside, without a processor, or in a family.
+        let family = family ?? Family.of(creator)
         let core = unsafe SchedulerCore.shared
         let goroutine = core.takeFreeGoroutine()
         goroutine.cell.id = core.cell.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
