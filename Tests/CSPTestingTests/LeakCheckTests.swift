@@ -31,7 +31,7 @@ import XCTest
         } matching: { issue in
             let text = issue.comments.map(\.rawValue).joined()
             return text.contains("1 goroutine has not returned") && text.contains("\"below\" [chan receive")
-                && text.contains("created by") && text.contains("whatIsLeftIsShown")
+                && text.contains("created by")
         }
     }
 

@@ -35,6 +35,7 @@ package final class Bubble: @unchecked Sendable {
     /// With a guide: those that can go on, but have no turn.
     private var runnable: [GoroutineRef] = []
     private var turn = Turn.nobodys
+    private var turns = 0
     private var state = State.running
 
     /// With a guide: who has the turn.
@@ -188,6 +189,8 @@ package final class Bubble: @unchecked Sendable {
             guard isRunning, !isGuided || turn == .beingChosen else { return lock.unlock() }
             if active > 0 {
                 guard isGuided else { return lock.unlock() }
+                turns += 1
+                if turns > guide!.mostSteps { return finish(.failed(endless)) }
                 switch guide!.choose(from: runnable, timers: mayPassTime) {
                 case .time: passTime()
                 case .goroutine(let place):
@@ -249,8 +252,10 @@ package final class Bubble: @unchecked Sendable {
                 return unsafe guide!.note(operation, object, caller.cell.id) > guide!.mostSteps
             }
         }
-        if isEndless { fail("no end after \(guide!.mostSteps) steps") }
+        if isEndless { fail(endless) }
     }
+
+    private var endless: String { "no end after \(guide!.mostSteps) steps" }
 
     private var isRunning: Bool { if case .running = state { true } else { false } }
 
