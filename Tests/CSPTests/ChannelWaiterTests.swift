@@ -95,7 +95,7 @@ import Testing
                 } else {
                     startThread { served.send((waiter, channel.receive()!)) }
                 }
-                settle()
+                #expect(eventually { channel.waitingReceivers == waiter + 1 })
             }
             for value in 0..<6 { channel <- value }
             for _ in 0..<6 {
