@@ -66,12 +66,12 @@ tsan: ## Runs tests under ThreadSanitizer, which must report what is racy and no
 	swift build --build-tests --sanitize=thread --scratch-path .build-tsan -Xswiftc -warnings-as-errors -Xcc -Werror
 	Scripts/check-races .build-tsan
 	swift test --skip-build --sanitize=thread --scratch-path .build-tsan -Xswiftc -warnings-as-errors -Xcc -Werror \
-	    --filter 'CSPTests|SyncStressTests|MapStressTests|ContextStressTests|TaskStressTests|CSPStressTests.StressTests'
+	    --filter 'CSPTests|CSPTestingTests|SyncStressTests|MapStressTests|ContextStressTests|TaskStressTests|CSPStressTests.StressTests'
 
 .PHONY: fallbacks
 fallbacks: ## Runs the tests in release as on kernels without membarrier, then without guards that need no mapping.
 	CSP_MEMBARRIER=off swift test -c release --scratch-path .build-release \
-	    -Xswiftc -warnings-as-errors -Xcc -Werror --filter 'CSPTests|CSPStressTests'
+	    -Xswiftc -warnings-as-errors -Xcc -Werror --filter 'CSPTests|CSPTestingTests|CSPStressTests'
 	CSP_STACK_GUARD=mprotect swift test --skip-build -c release --scratch-path .build-release \
 	    -Xswiftc -warnings-as-errors -Xcc -Werror --filter CSPTests
 

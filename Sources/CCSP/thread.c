@@ -262,5 +262,5 @@ CSP_UNINSTRUMENTED uint64_t csp_random(void) {
     return x * 0x2545F4914F6CDD1Du;
 }
 
-bool csp_exploring;
-void csp_set_exploring(bool exploring) { __atomic_store_n(&csp_exploring, exploring, __ATOMIC_RELAXED); }
+int csp_guides;
+void csp_count_guides(int change) { __atomic_fetch_add(&csp_guides, change, __ATOMIC_RELAXED); }

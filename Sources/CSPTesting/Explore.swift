@@ -32,7 +32,7 @@ public import Testing
 /// - Parameters:
 ///   - iterations: How many orders to try.
 ///   - seed: Where to begin; chosen anew each time unless given, here or as CSP_EXPLORE_SEED.
-///   - mostSteps: How long an order may be before it counts as endless.
+///   - mostSteps: How many steps an order may have, or changes of turn, before it counts as endless.
 ///   - body: What to run. It should be small: a few goroutines with a few operations each.
 @available(*, noasync)
 public func explore(
@@ -66,7 +66,7 @@ public enum Exploration {
     ) {
         if condition() { return }
         let text = "\(message()), \(sourceLocation.fileID):\(sourceLocation.line)"
-        guard let bubble = Bubble.current else { fatalError(text) }
+        guard let bubble = Bubble.current, bubble.isGuided else { fatalError(text) }
         bubble.fail(text)
     }
 
@@ -76,6 +76,7 @@ public enum Exploration {
         iterations: Int = 1000, seed: UInt64? = nil, mostSteps: Int = 20_000,
         _ body: @escaping @Sendable () throws -> Void
     ) -> ExplorationFailure? {
+        precondition(iterations >= 1 && mostSteps >= 1, "explore: iterations and mostSteps must be at least 1")
         let first = seed ?? seedFromEnvironment ?? UInt64.random(in: 0 ... .max)
         for iteration in 0..<iterations {
             // The first one is the seed itself, so that what a report says makes the same happen again.
@@ -89,7 +90,9 @@ public enum Exploration {
         // SAFETY: the text lives until the environment changes.
         guard let text = unsafe getenv("CSP_EXPLORE_SEED") else { return nil }
         let digits = unsafe String(cString: text)
-        return digits.hasPrefix("0x") ? UInt64(digits.dropFirst(2), radix: 16) : UInt64(digits)
+        let seed = digits.hasPrefix("0x") ? UInt64(digits.dropFirst(2), radix: 16) : UInt64(digits)
+        guard let seed else { fatalError("CSP_EXPLORE_SEED is \"\(digits)\", not a number of 64 bits") }
+        return seed
     }
 
     @available(*, noasync)
@@ -100,7 +103,7 @@ public enum Exploration {
         let family = bubble.begin {
             do { try body() } catch { bubble.fail("error thrown: \(error)") }
         }
-        bubble.end.receive()
+        bubble.waitForEnd()
         let reason: ExplorationFailure.Reason
         switch bubble.outcome! {
         case .done: return nil

@@ -25,11 +25,7 @@ public func expectNoLeakedGoroutines<T, E: Error>(
     grace: Duration = .seconds(1), sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws(E) -> T
 ) throws(E) -> T {
     let check = LeakCheck(grace: grace)
-    defer {
-        let start = Time.now
-        while check.goesOn(Time.now - start) { Time.sleep(for: check.pause) }
-        check.finish(sourceLocation)
-    }
+    defer { if let leaks = check.finish() { report(leaks, sourceLocation) } }
     return try check.family.gather(body)
 }
 
@@ -43,9 +39,8 @@ nonisolated(nonsending)
     let check = LeakCheck(grace: grace)
     let result: Result<T, any Error>
     do { result = .success(try await check.family.gather(body)) } catch { result = .failure(error) }
-    let start = ContinuousClock.now
-    while check.goesOn(ContinuousClock.now - start) { try? await Task.sleep(for: check.pause) }
-    check.finish(sourceLocation)
+    let leaks = await Goroutine.run { check.finish() }
+    if let leaks { report(leaks, sourceLocation) }
     return try result.get()
 }
 
@@ -74,21 +69,20 @@ public struct NoLeakedGoroutines: TestTrait, SuiteTrait, TestScoping {
 }
 
 /// Counts the goroutines of one family until they are gone, or time is up.
-private struct LeakCheck {
-    let family = Family()
-    let grace: Duration
+package struct LeakCheck: Sendable {
+    package let family = Family()
+    private let grace: Duration
 
-    var pause: Duration { min(.milliseconds(5), grace / 20) }
+    package init(grace: Duration) { self.grace = grace }
 
-    /// Asked until it is false; `waited` says for how long.
-    func goesOn(_ waited: Duration) -> Bool { family.count > 0 && waited < grace }
-
-    func finish(_ location: SourceLocation) {
+    /// Waits until all have returned or the grace period is over. Describes those that have not.
+    @available(*, noasync)
+    package func finish() -> String? {
+        let end = Time.now + grace
+        while family.count > 0, Time.now < end { Time.sleep(for: min(.milliseconds(5), grace / 20)) }
         let count = family.count
-        if count == 0 { return }
+        if count == 0 { return nil }
         let goroutines = count == 1 ? "1 goroutine has" : "\(count) goroutines have"
-        report(
-            "\(goroutines) not returned \(grace) after the code that started them:\n\n" + family.describeMembers(),
-            location)
+        return "\(goroutines) not returned \(grace) after the code that started them:\n\n" + family.describeMembers()
     }
 }

@@ -28,7 +28,7 @@ public func withVirtualTime<T>(
     _ body: sending @escaping (_ clock: VirtualClock) throws -> sending T
 ) throws -> sending T {
     let run = VirtualTimeRun(body)
-    run.bubble.end.receive()
+    run.bubble.waitForEnd()
     return try run.result()
 }
 
@@ -39,8 +39,8 @@ nonisolated(nonsending)
     ) async throws -> sending T
 {
     let run = VirtualTimeRun(body)
-    // Whatever is cancelled, goroutines inside are to end by themselves.
-    while run.bubble.outcome == nil { _ = try? await run.bubble.end.receive() }
+    // In a goroutine: whatever is cancelled, those inside are to end by themselves.
+    await Goroutine.run { run.bubble.waitForEnd() }
     return try run.result()
 }
 

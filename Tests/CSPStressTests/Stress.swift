@@ -9,19 +9,7 @@ let stressing = ProcessInfo.processInfo.environment["CSP_STRESS"] == "1"
 let firstSeed =
     ProcessInfo.processInfo.environment["CSP_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
 
-/// SplitMix64: the same numbers for the same seed, on any machine.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
+typealias SeededGenerator = SplitMix64
 
 /// Runs `body` in a goroutine, `rounds` times with each number of processors. Serial suites only: the number is global.
 func stress(

@@ -101,8 +101,9 @@ import Testing
         }
     }
 
-    @Test func timeStandsStillForWorkOutside() throws {
-        try withVirtualTime { clock in
+    // What `runBlocking` runs needs one of Swift's threads, so these two tests do not hold any.
+    @Test func timeStandsStillForWorkOutside() async throws {
+        try await withVirtualTime { clock in
             let (context, cancel) = Context.background.withTimeout(.milliseconds(1))
             defer { cancel() }
             let value = runBlocking(in: .background) { () async -> Int in
@@ -114,6 +115,42 @@ import Testing
             blocking { _ = usleep(5_000) }
             #expect(context.error == nil)
         }
+    }
+
+    @Test func whoWaitsOutsideIsNotIdle() async throws {
+        try await withVirtualTime { clock in
+            let isBack = SharedAtomic(0)
+            go {
+                runBlocking(in: .background) { () async in try? await Task.sleep(for: .milliseconds(20)) }
+                isBack.store(1)
+            }
+            clock.waitUntilIdle()
+            #expect(isBack.load() == 1)
+        }
+    }
+
+    @Test func aBubbleWithinABubble() throws {
+        let (outer, inner) = try withVirtualTime { clock in
+            Time.sleep(for: .seconds(1))
+            let inner = try withVirtualTime { clock in
+                Time.sleep(for: .seconds(100))
+                return clock.elapsed
+            }
+            explore(iterations: 10) { Time.sleep(for: .seconds(5)) }
+            return (clock.elapsed, inner)
+        }
+        #expect(outer == .seconds(1) && inner == .seconds(100))
+    }
+
+    @Test func aCancelledTaskWaitsForWhatIsInside() async throws {
+        let task = Task {
+            try await withVirtualTime { clock in
+                blocking { _ = usleep(20_000) }
+                return clock.elapsed
+            }
+        }
+        task.cancel()
+        #expect(try await task.value == .zero)
     }
 
     @Test func aDeadlockIsAnError() {

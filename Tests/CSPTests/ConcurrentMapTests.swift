@@ -18,7 +18,7 @@ import Testing
     /// Like a dictionary, whatever is done to it, with keys that all collide as well.
     @Test(arguments: [1, 3, 100_000])
     func itIsLikeADictionary(_ hashes: Int) {
-        var random = SplitMix(state: UInt64(hashes))
+        var random = SplitMix64(seed: UInt64(hashes))
         let map = ConcurrentMap<BadlyHashed, Int>()
         var model: [BadlyHashed: Int] = [:]
         for step in 0..<(hashes < 100 ? 3_000 : 60_000) {
@@ -297,15 +297,4 @@ private final class Counted: Sendable {
         alive.add(1)
     }
     deinit { alive.add(-1) }
-}
-
-private struct SplitMix {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
 }

@@ -292,6 +292,7 @@ uint64_t csp_random(void);
 /// The calling thread's block of thread locals of the library (or program) that `inside` points into. Returns its words,
 /// 0 if there is none.
 size_t csp_tls_block(const void *inside, uint64_t **block);
+
 /// Bytes that belong to what malloc has returned.
 size_t csp_usable_size(void *memory);
 /// Addresses in the libraries that keep the state.
@@ -402,10 +403,11 @@ bool csp_symbol_name(const void *address, char *buffer, size_t capacity, uintptr
 
 // MARK: Exploration (thread.c)
 
-extern bool csp_exploring;
-/// Whether some goroutines are under a guide that chooses whose turn it is.
-static inline bool csp_is_exploring(void) { return __atomic_load_n(&csp_exploring, __ATOMIC_RELAXED); }
-void csp_set_exploring(bool exploring);
+extern int csp_guides;
+/// Whether there are bubbles with a guide, which chooses whose turn it is. Never false for their members: who made the bubble has counted it before.
+static inline bool csp_is_exploring(void) { return __atomic_load_n(&csp_guides, __ATOMIC_RELAXED) != 0; }
+/// One more, or with -1 one less.
+void csp_count_guides(int change);
 
 // MARK: ThreadSanitizer (race.c)
 

@@ -16,13 +16,18 @@ package final class Bubble: @unchecked Sendable {
     // Must be first: the lock is used by its address.
     private let lockWord = Atomic<UInt32>(0)
     /// Nanoseconds since boot, as it seems to members.
+    /// Written under the lock while nobody inside runs, so members, who are made ready after that, see no older one; others may.
     private let clock: Atomic<Int64>
     /// Whose timers these are.
     let heap: ProcessorRef
 
-    // Guarded by the lock.
+    package let isGuided: Bool
+
+    // Guarded by the lock. While it is held:
+    // - with a guide, turn == taken ⇒ one member runs, or is on its way onto its stack, and it is not in `runnable`; else none runs
+    // - with a guide, active == runnable.count, and one more if the turn is taken
+    // - active == 0 ⇒ only the clock, a goroutine that waits for idleness or, if outside > 0, somebody outside can make one go on
     private var guide: Guide?
-    let isGuided: Bool
     /// Members that are not waiting.
     private var active = 0
     /// Members that have not ended.
@@ -63,10 +68,8 @@ package final class Bubble: @unchecked Sendable {
     }
 
     /// Closed when it is over.
-    package let end = Channel<Never>()
+    private let end = Channel<Never>()
     private let start: Int64
-
-    private static let guided = Atomic<Int>(0)
 
     package init(guide: Guide? = nil) {
         self.guide = guide
@@ -74,14 +77,11 @@ package final class Bubble: @unchecked Sendable {
         start = csp_now()
         clock = Atomic(start)
         heap = SchedulerCore.takeHeap()
-        if isGuided {
-            Self.guided.add(1, ordering: .relaxed)
-            csp_set_exploring(true)
-        }
+        if isGuided { csp_count_guides(1) }
     }
 
     deinit {
-        if isGuided, Self.guided.subtract(1, ordering: .relaxed).newValue == 0 { csp_set_exploring(false) }
+        if isGuided { csp_count_guides(-1) }
         SchedulerCore.giveBack(heap)
     }
 
@@ -102,7 +102,7 @@ package final class Bubble: @unchecked Sendable {
 
     // MARK: From outside
 
-    /// Starts the first goroutine, which runs `body`. `end` is closed when it is over.
+    /// Starts the first goroutine, which runs `body`; for `waitForEnd`.
     package func begin(_ body: sending @escaping () -> Void) -> Family {
         let family = Family(of: self)
         // SAFETY: `body` is sent to the goroutine.
@@ -116,6 +116,9 @@ package final class Bubble: @unchecked Sendable {
                 }, group: nil))
         return family
     }
+
+    /// Waits until it is over. The clock of a bubble around this one stands still meanwhile.
+    package func waitForEnd() { Self.withWorkOutside { _ = end.receive() } }
 
     /// How it ended, once it has.
     package var outcome: Outcome? {
@@ -189,6 +192,11 @@ package final class Bubble: @unchecked Sendable {
             guard isRunning, !isGuided || turn == .beingChosen else { return lock.unlock() }
             if active > 0 {
                 guard isGuided else { return lock.unlock() }
+                #if INTERNAL_CHECKS
+                    if active != runnable.count {
+                        fatal("fatal error: bubble: \(active) can go on, \(runnable.count) are listed")
+                    }
+                #endif
                 turns += 1
                 if turns > guide!.mostSteps { return finish(.failed(endless)) }
                 switch guide!.choose(from: runnable, timers: mayPassTime) {
@@ -199,13 +207,13 @@ package final class Bubble: @unchecked Sendable {
                     lock.unlock()
                     return next.takeTurn()
                 }
+            } else if outside > 0 {
+                turn = .nobodys
+                return lock.unlock()
             } else if !idleWaiters.isEmpty {
                 let next = idleWaiters.removeFirst()
                 lock.unlock()
                 next.ready()
-            } else if outside > 0 {
-                turn = .nobodys
-                return lock.unlock()
             } else if total == 0 {
                 return finish(.done)
             } else if mayPassTime {
@@ -240,7 +248,7 @@ package final class Bubble: @unchecked Sendable {
     // MARK: By members
 
     /// With a guide: whoever comes here, before doing `operation` with `object`, may have to let others go first. Returns when it is the caller's turn.
-    func mayPass(_ operation: Operation, _ object: UnsafeRawPointer?, _ caller: GoroutineRef) {
+    func mayPass(_ operation: Operation, _ object: AnyObject?, _ caller: GoroutineRef) {
         // The sanitizer must not take turns for an order that the program has made.
         let mustWait = RaceDetector.ignoring {
             withLock { isRunning && guide!.mustWait(caller.cell.id, others: runnable, timers: mayPassTime) }
@@ -249,7 +257,7 @@ package final class Bubble: @unchecked Sendable {
         let isEndless = RaceDetector.ignoring {
             withLock {
                 guard isRunning else { return false }
-                return unsafe guide!.note(operation, object, caller.cell.id) > guide!.mostSteps
+                return guide!.note(operation, object, caller.cell.id) > guide!.mostSteps
             }
         }
         if isEndless { fail(endless) }
@@ -261,7 +269,7 @@ package final class Bubble: @unchecked Sendable {
 
     /// With a guide: writes down what the caller does without being asked whether it may.
     func note(_ operation: Operation, _ caller: GoroutineRef) {
-        RaceDetector.ignoring { withLock { _ = unsafe guide!.note(operation, nil, caller.cell.id) } }
+        RaceDetector.ignoring { withLock { _ = guide!.note(operation, nil, caller.cell.id) } }
     }
 
     /// A choice of chance; nil without a guide.

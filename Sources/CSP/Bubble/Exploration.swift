@@ -8,9 +8,8 @@
 /// turns change only when somebody waits, yields or ends.
 @inlinable @inline(__always)
 func exploreBefore(_ operation: Operation, _ object: AnyObject) {
-    // SAFETY: used as a number only.
     #if DEBUG || INTERNAL_CHECKS
-        if csp_is_exploring() { unsafe exploreBeforeSlow(operation, Unmanaged.passUnretained(object).toOpaque()) }
+        if csp_is_exploring() { exploreBeforeSlow(operation, object) }
     #endif
 }
 
@@ -23,10 +22,9 @@ func exploreBefore(_ operation: Operation) {
 }
 
 @usableFromInline @inline(never)
-func exploreBeforeSlow(_ operation: Operation, _ object: UnsafeRawPointer?) {
-    // SAFETY: used as a number only.
+func exploreBeforeSlow(_ operation: Operation, _ object: AnyObject?) {
     guard let caller = GoroutineRef.current, let bubble = caller.bubble, bubble.isGuided else { return }
-    unsafe bubble.mayPass(operation, object, caller)
+    bubble.mayPass(operation, object, caller)
 }
 
 /// What chance decides: in a bubble with a guide, the guide.

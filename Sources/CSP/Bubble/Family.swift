@@ -2,7 +2,8 @@ import Synchronization
 
 /// The goroutines that descend from one call, a test's or a bubble's: `go` passes the membership on. To be counted, and shown, together.
 package final class Family: @unchecked Sendable {
-    // SAFETY: (whole type) written once, but for an atomic.
+    // SAFETY: (whole type) written once, but for an atomic. Joined before the goroutine runs, left after its body with release: who sees zero sees what
+    // all of them have done.
     /// Its members are members of this one too.
     private let parent: Family?
     let bubble: Bubble?
@@ -39,7 +40,7 @@ package final class Family: @unchecked Sendable {
         return mayBeBound ? bound : nil
     }
 
-    /// While this is false nobody need look for his own.
+    /// While this is false nobody need look for his own. Relaxed: whoever is in a family got it after it was counted, by a task-local or as a goroutine.
     @inline(__always)
     static var mayBeBound: Bool { inUse.load(ordering: .relaxed) != 0 }
 

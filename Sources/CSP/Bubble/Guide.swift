@@ -33,7 +33,7 @@ package struct Guide {
     package init(seed: UInt64, mostSteps: Int) {
         self.seed = seed
         self.mostSteps = mostSteps
-        random = SplitMix64(state: seed)
+        random = SplitMix64(seed: seed)
         strategy = random.next() & 1 == 0 ? .randomWalk : .priorities(Priorities(&random))
     }
 
@@ -46,10 +46,9 @@ package struct Guide {
     }
 
     /// Writes a step down. Returns how many there are.
-    mutating func note(_ operation: Operation, _ object: UnsafeRawPointer?, _ id: UInt64) -> Int {
-        // SAFETY: used as a number only.
+    mutating func note(_ operation: Operation, _ object: AnyObject?, _ id: UInt64) -> Int {
         streak = trace.steps.last?.goroutine == trace.number(of: id) ? streak + 1 : 0
-        unsafe trace.add(operation, object, id)
+        trace.add(operation, object, id)
         let isUnfair = operation == .yield || streak % Self.longestStreak == Self.longestStreak - 1
         if case .priorities(var priorities) = strategy {
             priorities.step(id, isUnfair: isUnfair)
@@ -118,20 +117,4 @@ private struct Priorities {
     }
 
     func highest(of ids: [UInt64]) -> UInt64 { ids.max { byID[$0]! < byID[$1]! }! }
-}
-
-/// A generator of random numbers that is all in its seed (S. Steele, D. Lea, C. Flood: "Fast splittable pseudorandom number generators", 2014).
-struct SplitMix64 {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    /// Uniform in 0..<bound.
-    mutating func number(below bound: Int) -> Int { Int(next().multipliedFullWidth(by: UInt64(bound)).high) }
 }

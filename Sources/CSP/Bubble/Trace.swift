@@ -8,10 +8,22 @@ package struct Trace: Sendable {
         let object: Int
     }
 
+    /// An object and its number. Weak: it must go when it would otherwise, and what comes to its place later is another one.
+    private struct Met: @unchecked Sendable {
+        // SAFETY: (whole type) never changed once it is there.
+        private(set) weak var object: AnyObject?
+        let number: Int
+
+        init(_ object: AnyObject, _ number: Int) {
+            self.object = object
+            self.number = number
+        }
+    }
+
     private(set) var steps: [Step] = []
     private var numbers: [UInt64: Int] = [:]
     private var names: [String?] = []
-    private var objects: [UInt: Int] = [:]
+    private var objects: [ObjectIdentifier: Met] = [:]
     private var counts: [String: Int] = [:]
 
     mutating func meet(_ id: UInt64, _ name: String?) {
@@ -21,18 +33,16 @@ package struct Trace: Sendable {
 
     func number(of id: UInt64) -> Int { numbers[id]! }
 
-    mutating func add(_ operation: Operation, _ object: UnsafeRawPointer?, _ id: UInt64) {
-        // SAFETY: used as a number only.
+    mutating func add(_ operation: Operation, _ object: AnyObject?, _ id: UInt64) {
         var number = 0
-        if let kind = operation.object, let object = unsafe object {
-            // Two kinds may live at one address, one after the other or one in the other.
-            let key = UInt(bitPattern: object) &* 31 &+ UInt(bitPattern: kind.hashValue)
-            if let known = objects[key] {
-                number = known
+        if let kind = operation.object, let object {
+            let key = ObjectIdentifier(object)
+            if let known = objects[key], known.object === object {
+                number = known.number
             } else {
                 counts[kind, default: 0] += 1
                 number = counts[kind]!
-                objects[key] = number
+                objects[key] = Met(object, number)
             }
         }
         steps.append(Step(goroutine: numbers[id]!, operation: operation, object: number))

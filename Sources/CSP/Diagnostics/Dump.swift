@@ -18,11 +18,10 @@ extension Goroutine {
     /// - Complexity: O(goroutines); memory depends on how many different stacks there are, and has a bound.
     @inline(never)
     public static func dump() -> String {
-        // Its own, and not by `Dump.text`: the call must not be this one's last, whose frame would be gone.
-        // SAFETY: written by the thread that dumps, until this one goes on.
-        nonisolated(unsafe) var text = ""
-        Dump.onThreadOfItsOwn({ _ in true }) { unsafe text += $0 }
-        return unsafe text
+        let text = Dump.text { _ in true }
+        // The call must not be the last thing, since this function's frame is to be seen.
+        csp_compiler_barrier()
+        return text
     }
 }
 
@@ -75,7 +74,7 @@ package enum Dump {
     /// Blocks the thread, as a system call would. A goroutine's stack may be too small for reading debug information, and its caller's
     /// need not be on a stack that others can look at.
     @inline(never)
-    fileprivate static func onThreadOfItsOwn(
+    private static func onThreadOfItsOwn(
         _ isWanted: @escaping (GoroutineRef) -> Bool, _ output: @escaping (String) -> Void
     ) {
         let trace = UnsafeMutablePointer<csp_trace>.allocate(capacity: 1)
