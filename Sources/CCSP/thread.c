@@ -262,5 +262,8 @@ CSP_UNINSTRUMENTED uint64_t csp_random(void) {
     return x * 0x2545F4914F6CDD1Du;
 }
 
-int csp_guides;
-void csp_count_guides(int change) { __atomic_fetch_add(&csp_guides, change, __ATOMIC_RELAXED); }
+int csp_bubbles, csp_guides;
+void csp_count_bubbles(int change, bool guided) {
+    __atomic_fetch_add(&csp_bubbles, change, __ATOMIC_RELAXED);
+    if (guided) __atomic_fetch_add(&csp_guides, change, __ATOMIC_RELAXED);
+}

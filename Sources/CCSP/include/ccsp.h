@@ -403,11 +403,13 @@ bool csp_symbol_name(const void *address, char *buffer, size_t capacity, uintptr
 
 // MARK: Exploration (thread.c)
 
-extern int csp_guides;
-/// Whether there are bubbles with a guide, which chooses whose turn it is. Never false for their members: who made the bubble has counted it before.
+extern int csp_bubbles, csp_guides;
+/// Whether there are bubbles. Never false for their members: who made one has counted it before.
+static inline bool csp_has_bubbles(void) { return __atomic_load_n(&csp_bubbles, __ATOMIC_RELAXED) != 0; }
+/// The same for bubbles with a guide, which chooses whose turn it is.
 static inline bool csp_is_exploring(void) { return __atomic_load_n(&csp_guides, __ATOMIC_RELAXED) != 0; }
 /// One more, or with -1 one less.
-void csp_count_guides(int change);
+void csp_count_bubbles(int change, bool guided);
 
 // MARK: ThreadSanitizer (race.c)
 

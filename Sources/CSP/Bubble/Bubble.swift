@@ -77,11 +77,11 @@ package final class Bubble: @unchecked Sendable {
         start = csp_now()
         clock = Atomic(start)
         heap = SchedulerCore.takeHeap()
-        if isGuided { csp_count_guides(1) }
+        csp_count_bubbles(1, isGuided)
     }
 
     deinit {
-        if isGuided { csp_count_guides(-1) }
+        csp_count_bubbles(-1, isGuided)
         SchedulerCore.giveBack(heap)
     }
 
@@ -98,7 +98,12 @@ package final class Bubble: @unchecked Sendable {
     package var elapsed: Duration { .nanoseconds(now - start) }
 
     /// The caller's, if it is a member of one.
-    package static var current: Bubble? { GoroutineRef.current?.bubble }
+    package static var current: Bubble? {
+        @inline(__always) get { csp_has_bubbles() ? currentSlow : nil }
+    }
+
+    @inline(never)
+    private static var currentSlow: Bubble? { GoroutineRef.current?.bubble }
 
     // MARK: From outside
 
@@ -108,7 +113,7 @@ package final class Bubble: @unchecked Sendable {
         // SAFETY: `body` is sent to the goroutine.
         let body = unsafe UnsafeSending(body)
         unsafe GoroutineRef.spawn(
-            "main", stackSize: nil, creatorAddress: csp_return_address(), family: family,
+            "main", in: family, creatorAddress: csp_return_address(),
             GoroutineBody(
                 run: {
                     unsafe body.value()
@@ -301,9 +306,10 @@ package final class Bubble: @unchecked Sendable {
 }
 
 extension GoroutineRef {
-    func noteYield() {
-        guard let bubble, bubble.isGuided else { return }
-        bubble.note(.yield, self)
+    @inline(never)
+    func yieldInFamily() {
+        if let bubble, bubble.isGuided { bubble.note(.yield, self) }
+        giveWay()
     }
 
     /// For one that waited; true if the bubble makes it run.

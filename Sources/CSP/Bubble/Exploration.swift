@@ -34,4 +34,4 @@ func randomBits() -> UInt64 {
 }
 
 @inline(never)
-private func randomBitsSlow() -> UInt64 { GoroutineRef.current?.bubble?.randomBits() ?? csp_random() }
+private func randomBitsSlow() -> UInt64 { Bubble.current?.randomBits() ?? csp_random() }

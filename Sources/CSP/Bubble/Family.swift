@@ -103,6 +103,7 @@ extension GoroutineRef {
     func setFamily(_ family: consuming Family?) {
         nameLock.lock()
         swap(&cell.family, &family)
+        cell.isInFamily = cell.family != nil
         nameLock.unlock()
     }
 

@@ -39,6 +39,8 @@ struct GoroutineCell: ~Copyable {
     var hasSavedState = false
     var footing = Footing.none
     var stackClass: UInt8 = 0
+    /// Whether `family` is not nil: here, where it costs nobody a cache miss.
+    var isInFamily = false
     var stackSlot: Int32 = 0
     // For dumps: see Diagnostics/Sighting.swift.
     /// Counts how often it has come onto its stack.
@@ -57,8 +59,6 @@ struct GoroutineCell: ~Copyable {
     /// The worker that alone may run it, and how often it has asked for that.
     var lockedTo: WorkerRef?
     var lockDepth = 0
-    /// What it belongs to, if anything: see Bubble/Family.swift.
-    var family: Family?
     /// `Context.current`, if it was given one.
     var currentContext: Context?
     /// The task whose task-locals are its own, if it was given any.
@@ -68,6 +68,8 @@ struct GoroutineCell: ~Copyable {
     /// For the race detector.
     var fiber: OpaquePointer?
     var savedState: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+    /// What it belongs to, if anything: see Bubble/Family.swift.
+    var family: Family?
 
     init(_ reference: GoroutineRef) { waiter = Waiter(party: .goroutine(reference)) }
 }

@@ -24,7 +24,6 @@ extension GoroutineRef {
     @inline(never)
     static func spawn(
         _ name: String?, stackSize: Int?, creatorAddress: UnsafeMutableRawPointer?, inheritsTaskLocals: Bool = true,
-        family: Family? = nil,
         _ body: consuming GoroutineBody
     ) {
         exploreBefore(.go)
@@ -42,7 +41,10 @@ extension GoroutineRef {
             stackClass = chosen
         }
         let task = inheritsTaskLocals ? DormantTask.capture() : nil
-        if let creator, family == nil, creator.cell.family == nil, !Family.mayBeBound {
+        if creator?.cell.isInFamily ?? false || Family.mayBeBound {
+            return unsafe start(name, stackClass, unsafe creatorAddress, task, fiber, Family.of(creator), body)
+        }
+        if let creator {
             let worker = creator.cell.worker!
             if let processor = worker.enter() {
                 let goroutine = processor.takeFreeGoroutine()
@@ -58,8 +60,29 @@ extension GoroutineRef {
             }
             worker.exit()
         }
-        // On a thread outside, without a processor, or in a family.
-        let family = family ?? Family.of(creator)
+        unsafe start(name, stackClass, unsafe creatorAddress, task, fiber, nil, body)
+    }
+
+    /// Makes `body` a goroutine of `family`'s, whoever the caller is.
+    @inline(never)
+    static func spawn(
+        _ name: String?, in family: Family, creatorAddress: UnsafeMutableRawPointer?, _ body: consuming GoroutineBody
+    ) {
+        _ = unsafe SchedulerCore.shared
+        let fiber = RaceDetector.isOn ? unsafe csp_fiber_create() : nil
+        if unsafe fiber != nil { csp_race_ignore() }
+        defer { if unsafe fiber != nil { csp_race_heed() } }
+        unsafe start(
+            name, StackArena.defaultClass, unsafe creatorAddress, DormantTask.capture(), fiber, family, body)
+    }
+
+    /// From a thread outside or a goroutine without a processor, or into a family.
+    @inline(never)
+    private static func start(
+        _ name: String?, _ stackClass: Int, _ creatorAddress: UnsafeMutableRawPointer?, _ task: DormantTask?,
+        _ fiber: OpaquePointer?, _ family: Family?, _ body: consuming GoroutineBody
+    ) {
+        let creator = current
         let core = unsafe SchedulerCore.shared
         let goroutine = core.takeFreeGoroutine()
         goroutine.cell.id = core.cell.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
@@ -179,7 +202,7 @@ extension GoroutineRef {
     @inline(__always)
     private func makeReady() {
         check(.waiting, before: "ready")
-        if cell.family != nil, isReadyInBubble() { return }
+        if cell.isInFamily, isReadyInBubble() { return }
         cell.status = .runnable
         if let caller = Self.current {
             let worker = caller.cell.worker!
@@ -210,11 +233,8 @@ extension GoroutineRef {
 
     @inline(__always)
     func yield() {
-        if cell.family != nil {
-            noteYield()
-        } else if let processor = cell.worker!.cell.processor, processor.isAlone {
-            return
-        }
+        if cell.isInFamily { return yieldInFamily() }
+        if let processor = cell.worker!.cell.processor, processor.isAlone { return }
         giveWay()
     }
 
@@ -291,7 +311,7 @@ func goroutineMain() -> Never {
         if goroutine.cell.name != nil { goroutine.setName(nil) }
         if goroutine.cell.currentContext != nil { goroutine.cell.currentContext = nil }
         if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }
-        if goroutine.cell.family != nil { goroutine.leaveFamily() }
+        if goroutine.cell.isInFamily { goroutine.leaveFamily() }
         goroutine.exit()
     }
 }

@@ -27,7 +27,7 @@ extension WorkerRef {
     func takeAtOnce(_ processor: ProcessorRef?) -> GoroutineRef? {
         guard let processor, let next = takeNearest(processor) else { return nil }
         if next.cell.footing != .own,
-            next.cell.footing != .none || next.cell.family != nil || !bindCachedStack(next, processor)
+            next.cell.footing != .none || next.cell.isInFamily || !bindCachedStack(next, processor)
         {
             cell.handed = next
             return nil
@@ -40,7 +40,7 @@ extension WorkerRef {
     @inline(__always)
     func takeFresh(_ processor: ProcessorRef, like ending: GoroutineRef) -> GoroutineRef? {
         guard let next = takeNearest(processor) else { return nil }
-        if next.cell.footing != .none || next.cell.stackClass != ending.cell.stackClass || next.cell.family != nil {
+        if next.cell.footing != .none || next.cell.stackClass != ending.cell.stackClass || next.cell.isInFamily {
             cell.handed = next
             return nil
         }

@@ -40,7 +40,7 @@ extension GoroutineRef {
         cell.lockDepth -= 1
         guard cell.lockDepth == 0 else { return }
         cell.worker!.cell.returnsToLoop.remove(.locked)
-        cell.footing = cell.family == nil ? .own : .member
+        cell.footing = cell.isInFamily ? .member : .own
         cell.lockedTo = nil
     }
 }

@@ -124,7 +124,7 @@ struct WorkerRef: Equatable {
             let processor = cell.processor!
             if goroutine.cell.footing == .none { bindStack(goroutine, processor) }
             begin(goroutine, processor)
-            if let bubble = goroutine.bubble {
+            if goroutine.cell.isInFamily, let bubble = goroutine.bubble {
                 runMember(goroutine, of: bubble)
                 continue
             }
@@ -163,15 +163,24 @@ struct WorkerRef: Equatable {
         case .nothing: break
         case .unlockChannel(let channel): channel.unlock()
         case .unlock(let lock): lock.unlock()
-        case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
+        case .unlockAll, .recycle: finishSwitchSlow(afterwards)
         case .enqueue(let goroutine):
             goroutine.check(.running, before: "it gives way")
             goroutine.cell.status = .runnable
             if let processor = cell.processor { processor.enqueue(goroutine) } else { goroutine.submit() }
+        }
+    }
+
+    /// What would make `finishSwitch` too large to be inlined where a channel is waited for (measured: 12 % of a ping-pong).
+    @inline(never)
+    private func finishSwitchSlow(_ afterwards: Afterwards) {
+        switch afterwards {
+        case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
         case .recycle(let goroutine):
             if RaceDetector.isOn { unsafe csp_fiber_destroy(goroutine.cell.fiber, false) }
             returnStack(of: goroutine)
             recycle(goroutine)
+        case .nothing, .unlockChannel, .unlock, .enqueue: break
         }
     }
 

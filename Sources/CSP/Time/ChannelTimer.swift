@@ -68,8 +68,7 @@ struct ChannelTimer: ~Copyable {
         let wasActive = unsafe TimerNode.withHeap(of: &timer.pointee.node) { processor in
             var wasActive = unsafe processor!.cell.timers.remove(&timer.pointee.node)
             unsafe timer.pointee.channel._withUnsafeGuaranteedRef {
-                var value: Time.Instant?
-                if $0.core.mayReceive(), $0.core.tryReceive(&value, locked: false), value != nil { wasActive = true }
+                if $0.core.mayReceive(), case .value = $0.tryReceiveAtOnce() { wasActive = true }
             }
             unsafe timer.pointee.period = period
             unsafe timer.pointee.isIdle.store(deadline == nil, ordering: .releasing)

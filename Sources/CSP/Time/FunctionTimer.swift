@@ -21,9 +21,12 @@ final class FunctionTimer: @unchecked Sendable {
                     if RaceDetector.isOn { unsafe csp_race_acquire(Unmanaged.passUnretained(timer).toOpaque()) }
                     timer.body()
                 }
-                unsafe GoroutineRef.spawn(
-                    nil, stackSize: nil, creatorAddress: nil, family: timer.family,
-                    GoroutineBody(run: body, group: nil))
+                if let family = timer.family {
+                    unsafe GoroutineRef.spawn(
+                        nil, in: family, creatorAddress: nil, GoroutineBody(run: body, group: nil))
+                } else {
+                    go(body)
+                }
                 return 0
             })
         if RaceDetector.isOn { unsafe csp_race_release(Unmanaged.passUnretained(self).toOpaque()) }

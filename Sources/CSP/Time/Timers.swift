@@ -13,10 +13,10 @@ extension ProcessorRef {
     }
 
     /// Whose heap the caller's timers go into: its bubble's, its own processor's, or the first one's when it is outside.
+    @inline(__always)
     static func forTimers() -> ProcessorRef {
-        guard let caller = GoroutineRef.current else { return unsafe SchedulerCore.shared.processor(0) }
-        if let bubble = caller.bubble { return bubble.heap }
-        return unsafe caller.cell.worker!.cell.processor ?? SchedulerCore.shared.processor(0)
+        if let bubble = Bubble.current { return bubble.heap }
+        return unsafe GoroutineRef.current?.cell.worker!.cell.processor ?? SchedulerCore.shared.processor(0)
     }
 }
 
@@ -68,7 +68,7 @@ enum Clock {
     private static let origin = (instant: ContinuousClock.now, nanoseconds: csp_now())
 
     /// As the caller sees it: a bubble has a clock of its own.
-    static var now: Int64 { GoroutineRef.current?.bubble?.now ?? csp_now() }
+    static var now: Int64 { Bubble.current?.now ?? csp_now() }
 
     static func instant(nanoseconds: Int64) -> ContinuousClock.Instant {
         origin.instant + .nanoseconds(nanoseconds - origin.nanoseconds)
