@@ -186,7 +186,11 @@ void csp_action_before(int signal, struct sigaction *action) {
 void csp_prepare_for_signals(void) {
     size_t size = 64 << 10;
     stack_t stack = {.ss_sp = csp_immortal_memory(size), .ss_size = size};
-    if (stack.ss_sp) sigaltstack(&stack, NULL);
+    if (stack.ss_sp) {
+        sigaltstack(&stack, NULL);
+        csp_current_thread_record()->signal_stack_size = size;
+        csp_current_thread_record()->signal_stack = (uintptr_t)stack.ss_sp;
+    }
     // Dumps ask by this one: see stack_walk.c. Whoever started this thread may have blocked it.
     sigset_t set;
     sigemptyset(&set);
@@ -195,6 +199,7 @@ void csp_prepare_for_signals(void) {
 }
 
 void csp_remove_signal_stack(void) {
+    csp_current_thread_record()->signal_stack = 0;
     stack_t none = {.ss_flags = SS_DISABLE}, old;
     if (sigaltstack(&none, &old) == 0 && !(old.ss_flags & SS_DISABLE)) munmap(old.ss_sp, old.ss_size);
 }

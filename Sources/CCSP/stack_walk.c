@@ -144,6 +144,8 @@ void csp_begin_captures(void) {
 }
 
 void csp_end_captures(void) {
+    // A search must not take it for a goroutine that somebody knows.
+    answered_for = NULL;
     struct sigaction now;
     sigaction(SIGURG, NULL, &now);
     if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_sigurg) sigaction(SIGURG, &before, NULL);

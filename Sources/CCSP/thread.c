@@ -60,7 +60,9 @@ static void *run_thread(void *opaque) {
     start_t start = *(start_t *)opaque;
     free(opaque);
     pthread_setname_np(pthread_self(), start.name);
+    csp_enlist_thread((uintptr_t)__builtin_frame_address(0));
     start.body(start.argument);
+    csp_strike_thread();
     return NULL;
 }
 

@@ -240,7 +240,7 @@ int csp_affinity_cpus(void);
 int64_t csp_cgroup_quota_milli(void);
 
 /// A record of the calling thread's own, zeroed at its start; its address is valid until the thread ends.
-typedef struct {
+typedef struct csp_thread_record {
     /// The futex of a plain thread that waits, and how long it spins first.
     uint32_t state;
     uint32_t linger;
@@ -250,6 +250,14 @@ typedef struct {
     uint64_t worker_number;
     /// Where the thread's fallback task-locals are, once asked for.
     uint64_t *task_locals;
+    // For searches: see world.c.
+    /// Of a thread that csp_thread_start has started: its id, where its stack begins to be the body's, and its neighbours in the list of them.
+    int32_t thread;
+    uintptr_t base;
+    /// Its stack for signals, from the lowest address on; 0 if it has none.
+    uintptr_t signal_stack;
+    size_t signal_stack_size;
+    struct csp_thread_record *next, *previous;
 } csp_thread_record;
 csp_thread_record *csp_current_thread_record(void);
 
@@ -365,6 +373,65 @@ void csp_end_captures(void);
 
 /// Calls `body` as if it had been called from the given return addresses, so that an unwinder that follows frame pointers finds them.
 void csp_with_frames(const uintptr_t *addresses, uint32_t count, void (*body)(void *), void *argument);
+
+// MARK: Goroutines that nobody can reach (world.c, reach.c; see Diagnostics/Leaks.swift)
+
+/// False in programs that are built with a sanitizer.
+extern const bool csp_can_search;
+
+/// The calling thread, whose stack ends at `base`, is the runtime's own from here on, until it is struck off again.
+void csp_enlist_thread(uintptr_t base);
+void csp_strike_thread(void);
+
+/// What a search asks of a goroutine.
+typedef enum {
+    CSP_GOROUTINE_ABSENT,
+    /// It runs, or can.
+    CSP_GOROUTINE_LIVES,
+    /// It waits for somebody.
+    CSP_GOROUTINE_WAITS,
+} csp_goroutine_state;
+typedef struct {
+    csp_goroutine_state state;
+    /// Its stack: usable addresses, none if `stack_high` is 0, and where it was left; 0 if it was not.
+    uintptr_t stack_low, stack_high, sp;
+    /// Where its own place in wait lists is, in its control block.
+    uintptr_t waiter;
+    /// The parts of its control block that may hold what only the goroutine knows.
+    uintptr_t block[2];
+    size_t block_size[2];
+} csp_goroutine_facts;
+/// Called with each control block, in a copy of the process: must not allocate or lock.
+typedef void (*csp_describe_goroutine)(void *goroutine, csp_goroutine_facts *facts);
+
+typedef enum {
+    CSP_SEARCH_DONE,
+    /// The kernel does not let us stop the threads: a debugger has them, or the process may not be traced.
+    CSP_SEARCH_REFUSED,
+    CSP_SEARCH_NO_REGISTERS,
+    CSP_SEARCH_NO_PROC,
+    CSP_SEARCH_NO_COPY,
+    CSP_SEARCH_TOO_MANY_THREADS,
+    /// The copy of the process has ended before it was done; by a signal, if `error` is not 0.
+    CSP_SEARCH_NO_ANSWER,
+} csp_search_outcome;
+
+/// A search, with room for so many blocks of `block_size` goroutines each, roots and hidden pieces of memory. NULL when there is no memory.
+typedef struct csp_search csp_search;
+csp_search *csp_search_make(csp_describe_goroutine describe, size_t blocks, size_t block_size, size_t roots, size_t hidden);
+void csp_search_end(csp_search *search);
+/// Control blocks. False when there is no room.
+bool csp_search_add_block(csp_search *search, void *first, size_t count, size_t stride);
+/// Memory that is reachable, although what it is part of is not looked at.
+void csp_search_add_root(csp_search *search, const void *low, size_t size);
+/// What malloc returned, which is not looked at. The caller sees to it that it is not freed before the copy is made.
+void csp_search_hide(csp_search *search, const void *memory, size_t size);
+/// Clears what earlier calls have left below the caller's frame.
+void csp_scrub_stack(void);
+/// Stops all threads, copies the process and lets them go on.
+void csp_search_copy(csp_search *search);
+/// Waits until the copy has been searched: goroutines that wait and cannot be reached, and what has prevented it. `error` is an errno, or 0.
+csp_search_outcome csp_search_answer(csp_search *search, int *error, void *const **found, size_t *count);
 
 // MARK: SIGQUIT (quit.c)
 

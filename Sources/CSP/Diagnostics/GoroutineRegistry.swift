@@ -29,12 +29,23 @@ struct GoroutineRegistry: ~Copyable {
 
     /// The oldest first. Goroutines come and go meanwhile.
     func forEach(_ body: (GoroutineRef) -> Void) {
+        unsafe forEachChunk { blocks, count, stride in
+            for index in 0..<count { body(unsafe GoroutineRef(blocks + index * stride)!) }
+        }
+    }
+
+    /// The first control block, how many there are, and how far apart.
+    func forEachChunk(_ body: (UnsafeMutableRawPointer, Int, Int) -> Void) {
         var next = unsafe first.load(ordering: .acquiring)
         while let chunk = unsafe next {
-            for index in unsafe 0..<chunk.pointee.count {
-                body(unsafe GoroutineRef(chunk.pointee.blocks + index * chunk.pointee.stride)!)
-            }
+            unsafe body(chunk.pointee.blocks, chunk.pointee.count, chunk.pointee.stride)
             unsafe next = unsafe chunk.pointee.next.load(ordering: .acquiring)
         }
+    }
+
+    var chunkCount: Int {
+        var chunks = 0
+        unsafe forEachChunk { _, _, _ in chunks += 1 }
+        return chunks
     }
 }

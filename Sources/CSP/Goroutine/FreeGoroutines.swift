@@ -13,6 +13,11 @@ struct FreeGoroutines: ~Copyable {
         self.capacity = capacity
     }
 
+    /// All of it: for searches.
+    var memory: UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(UnsafeBufferPointer(start: references, count: capacity))
+    }
+
     @inline(__always)
     mutating func pop() -> GoroutineRef? {
         guard count > 0 else { return nil }

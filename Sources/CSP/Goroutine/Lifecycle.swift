@@ -171,6 +171,11 @@ extension GoroutineRef {
         worker.exit()
     }
 
+    /// On a stack of its own. Not in the frame that stays for the goroutine's life, where it would leave the address of a channel of the goroutine that ran before: a search
+    /// for leaks would take that for a reason to let both live.
+    @inline(never)
+    fileprivate func arriveFirst() { arrive() }
+
     /// For dumps, which tell a stack that is left from one in use by this. In this order: see Diagnostics/Sighting.swift.
     @inline(__always)
     fileprivate func noteArrival() {
@@ -301,7 +306,7 @@ extension GoroutineRef {
 /// The first function on every goroutine's stack.
 func goroutineMain() -> Never {
     if RaceDetector.isOn { csp_race_ignore() }
-    GoroutineRef.current!.arrive()
+    GoroutineRef.current!.arriveFirst()
     while true {
         // Another one each time.
         let goroutine = GoroutineRef.current!
@@ -383,9 +388,11 @@ extension SchedulerCore {
         cell.freeLock.unlock()
     }
 
+    static var goroutinesPerChunk: Int { 64 }
+
     /// Guarded by freeLock.
     private func makeGoroutines() {
-        let chunk = 64
+        let chunk = Self.goroutinesPerChunk
         let stride = (MemoryLayout<GoroutineCell>.stride + 63) & ~63
         guard let memory = unsafe csp_immortal_memory(chunk * stride) else {
             fatal("fatal error: out of memory for goroutines")

@@ -48,6 +48,13 @@ struct GlobalQueue: ~Copyable {
         lock.unlock()
     }
 
+    /// Runs `body` with the ring's memory, under the lock: for searches.
+    func withMemory<T>(_ body: (UnsafeRawBufferPointer) -> T) -> T {
+        lock.lock()
+        defer { lock.unlock() }
+        return unsafe body(UnsafeRawBufferPointer(UnsafeBufferPointer(start: ring, count: capacity)))
+    }
+
     private mutating func grow() {
         let larger = UnsafeMutablePointer<GoroutineRef>.allocate(capacity: capacity * 2)
         for index in head..<tail {

@@ -48,6 +48,11 @@ struct TimerHeap: ~Copyable {
         let node: UnsafeMutablePointer<TimerNode>
     }
 
+    /// The entries' memory, under the lock: for searches.
+    var memory: UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(UnsafeBufferPointer(start: entries, count: count))
+    }
+
     // SAFETY: (whole type) nodes in the heap are valid, by their owners' promise; places stay below count; all under the lock.
     mutating func insert(_ node: UnsafeMutablePointer<TimerNode>) {
         if count == capacity { grow() }
