@@ -11,6 +11,7 @@ let package = Package(
         .executable(name: "checksum", targets: ["checksum"]),
         .executable(name: "quotes", targets: ["quotes"]),
         .executable(name: "fetch-many", targets: ["fetch-many"]),
+        .executable(name: "show-bug", targets: ["show-bug"]),
     ],
     dependencies: [
         .package(name: "swift-csp", path: ".."),
@@ -79,6 +80,23 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ManyRequestsTests", dependencies: ["ManyRequests", "fetch-many"], swiftSettings: strict),
+        .target(name: "Bugs", dependencies: [.product(name: "CSP", package: "swift-csp")], swiftSettings: strict),
+        .executableTarget(
+            name: "show-bug",
+            dependencies: [
+                "Bugs",
+                .product(name: "CSP", package: "swift-csp"),
+                .product(name: "CSPTesting", package: "swift-csp"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "BugsTests",
+            dependencies: [
+                "Bugs", "show-bug",
+                .product(name: "CSP", package: "swift-csp"),
+                .product(name: "CSPTesting", package: "swift-csp"),
+            ],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
