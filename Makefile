@@ -68,6 +68,14 @@ tsan: ## Runs tests under ThreadSanitizer, which must report what is racy and no
 	swift test --skip-build --sanitize=thread --scratch-path .build-tsan -Xswiftc -warnings-as-errors -Xcc -Werror \
 	    --filter 'CSPTests|CSPTestingTests|SyncStressTests|MapStressTests|ContextStressTests|TaskStressTests|CSPStressTests.StressTests'
 
+.PHONY: asan
+asan: ## Runs tests under AddressSanitizer, which must report wrong uses of memory and leaks, and nothing else.
+	swift build --build-tests --sanitize=address --scratch-path .build-asan -Xswiftc -warnings-as-errors -Xcc -Werror
+	Scripts/check-addresses .build-asan
+	# Without XCTest, which leaks.
+	swift test --skip-build --sanitize=address --scratch-path .build-asan -Xswiftc -warnings-as-errors -Xcc -Werror \
+	    --disable-xctest --filter 'CSPTests|CSPTestingTests'
+
 .PHONY: fallbacks
 fallbacks: ## Runs the tests in release as on kernels without membarrier, then without guards that need no mapping.
 	CSP_MEMBARRIER=off swift test -c release --scratch-path .build-release \

@@ -1,11 +1,6 @@
 // What ThreadSanitizer is told: see Diagnostics/RaceDetector.swift.
 #include "ccsp.h"
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CSP_TSAN 1
-#endif
-#endif
+#include "sanitizer.h"
 
 #if CSP_TSAN
 
@@ -64,7 +59,8 @@ CSP_UNINSTRUMENTED void csp_fiber_destroy(csp_fiber *fiber, bool is_thread) {
     free(fiber);
 }
 
-CSP_UNINSTRUMENTED void csp_fiber_switch(csp_fiber *to, bool is_last) {
+CSP_UNINSTRUMENTED void csp_fiber_switch(csp_fiber *from, csp_fiber *to, bool is_last) {
+    (void)from;
     if (is_last) csp_race_heed();
     __tsan_switch_to_fiber(to->fiber, NO_SYNCHRONIZATION);
 }
@@ -103,11 +99,7 @@ CSP_UNINSTRUMENTED void csp_race_heed(void) {
 
 const bool csp_detects_races = false;
 
-// Never called.
-csp_fiber *csp_fiber_create(void) { return NULL; }
-csp_fiber *csp_fiber_of_thread(void) { return NULL; }
-void csp_fiber_destroy(csp_fiber *fiber, bool is_thread) { (void)fiber, (void)is_thread; }
-void csp_fiber_switch(csp_fiber *to, bool is_last) { (void)to, (void)is_last; }
+// Never called, or needless.
 void csp_fiber_wakes(csp_fiber *fiber) { (void)fiber; }
 void csp_fiber_woken(csp_fiber *fiber) { (void)fiber; }
 void csp_race_release(const void *address) { (void)address; }

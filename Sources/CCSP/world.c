@@ -23,17 +23,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// A sanitizer's allocator keeps everything where we cannot tell what is free.
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-const bool csp_can_search = false;
-#else
-const bool csp_can_search = true;
-#endif
-#else
-const bool csp_can_search = true;
-#endif
-
 // MARK: The runtime's own threads
 
 static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -12,6 +12,7 @@ extern "C" {
 #endif
 
 /// For functions that use thread locals: goroutines on one thread share them, and have no order that ThreadSanitizer knows of.
+/// And for those that AddressSanitizer must not find fault with.
 #if defined(__has_attribute)
 #if __has_attribute(disable_sanitizer_instrumentation)
 #define CSP_UNINSTRUMENTED __attribute__((disable_sanitizer_instrumentation, noinline))
@@ -376,9 +377,6 @@ void csp_with_frames(const uintptr_t *addresses, uint32_t count, void (*body)(vo
 
 // MARK: Goroutines that nobody can reach (world.c, reach.c; see Diagnostics/Leaks.swift)
 
-/// False in programs that are built with a sanitizer.
-extern const bool csp_can_search;
-
 /// The calling thread, whose stack ends at `base`, is the runtime's own from here on, until it is struck off again.
 void csp_enlist_thread(uintptr_t base);
 void csp_strike_thread(void);
@@ -478,19 +476,33 @@ static inline bool csp_is_exploring(void) { return __atomic_load_n(&csp_guides, 
 /// One more, or with -1 one less.
 void csp_count_bubbles(int change, bool guided);
 
-// MARK: ThreadSanitizer (race.c)
+// MARK: Fibers (race.c, address.c)
 
-/// Whether the program is built with --sanitize=thread. Otherwise nothing below is called.
-extern const bool csp_detects_races;
+/// Whether the program is built with a sanitizer that must know of switches: --sanitize=thread or --sanitize=address. Otherwise nothing below
+/// is called.
+extern const bool csp_has_fibers;
 
 /// A line of execution as the sanitizer sees it: a goroutine's, which begins after what its creator has done so far, or a thread's own.
 typedef struct csp_fiber csp_fiber;
 csp_fiber *csp_fiber_create(void);
 csp_fiber *csp_fiber_of_thread(void);
+/// The stack that it will run on, without its guard.
+void csp_fiber_place(csp_fiber *fiber, void *bottom, size_t size);
 /// From another one.
 void csp_fiber_destroy(csp_fiber *fiber, bool is_thread);
 /// What the calling thread does from here on belongs to `to`: right before the stacks are switched. `is_last`: the line that is left ends here.
-void csp_fiber_switch(csp_fiber *to, bool is_last);
+void csp_fiber_switch(csp_fiber *from, csp_fiber *to, bool is_last);
+/// Right after the stacks were switched, on that of `fiber`.
+void csp_fiber_arrive(csp_fiber *fiber);
+
+/// What is referred to from this memory, which is never freed, is no leak.
+void csp_keep_reachable(const void *address, size_t size);
+
+// MARK: ThreadSanitizer (race.c)
+
+/// Whether the program is built with --sanitize=thread. Otherwise nothing below does anything.
+extern const bool csp_detects_races;
+
 /// What the caller has done happens before what follows `woken` there.
 void csp_fiber_wakes(csp_fiber *fiber);
 void csp_fiber_woken(csp_fiber *fiber);

@@ -341,9 +341,7 @@ extension WorkerRef {
     func runMember(_ goroutine: GoroutineRef, of bubble: Bubble) {
         cell.returnsToLoop.insert(.member)
         goroutine.cell.footing = goroutine.cell.footing == .locked ? .locked : .member
-        if RaceDetector.isOn { unsafe csp_fiber_switch(goroutine.cell.fiber, false) }
-        // SAFETY: the goroutine is ours, so nobody else is on its stack.
-        unsafe csp_enter(context, goroutine.context)
+        enter(goroutine)
         cell.returnsToLoop.remove(.member)
         let leaving: Bubble.Leaving
         switch cell.afterwards {

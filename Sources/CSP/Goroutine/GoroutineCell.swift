@@ -65,7 +65,7 @@ struct GoroutineCell: ~Copyable {
     var dormantTask: DormantTask?
     var creatorID: UInt64 = 0
     var creatorAddress: UnsafeMutableRawPointer?
-    /// For the race detector.
+    /// For sanitizers.
     var fiber: OpaquePointer?
     var savedState: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
     /// What it belongs to, if anything: see Bubble/Family.swift.

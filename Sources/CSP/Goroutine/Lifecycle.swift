@@ -30,7 +30,7 @@ extension GoroutineRef {
         let creator = current
         // Only a thread outside may be the first; what is usual is known once the scheduler has booted.
         if creator == nil { _ = unsafe SchedulerCore.shared }
-        let fiber = RaceDetector.isOn ? unsafe csp_fiber_create() : nil
+        let fiber = csp_has_fibers ? unsafe csp_fiber_create() : nil
         if unsafe fiber != nil { csp_race_ignore() }
         defer { if unsafe fiber != nil { csp_race_heed() } }
         var stackClass = StackArena.defaultClass
@@ -69,7 +69,7 @@ extension GoroutineRef {
         _ name: String?, in family: Family, creatorAddress: UnsafeMutableRawPointer?, _ body: consuming GoroutineBody
     ) {
         _ = unsafe SchedulerCore.shared
-        let fiber = RaceDetector.isOn ? unsafe csp_fiber_create() : nil
+        let fiber = csp_has_fibers ? unsafe csp_fiber_create() : nil
         if unsafe fiber != nil { csp_race_ignore() }
         defer { if unsafe fiber != nil { csp_race_heed() } }
         unsafe start(
@@ -120,7 +120,7 @@ extension GoroutineRef {
     /// Leaves the stack until somebody calls `ready`. What `afterwards` names is released once the stack is left.
     @inline(__always)
     func park(_ reason: WaitReason, _ afterwards: Afterwards) {
-        if RaceDetector.isOn { parkWatched(reason, afterwards) } else { park(reason, afterwards, isWatched: false) }
+        if csp_has_fibers { parkWatched(reason, afterwards) } else { park(reason, afterwards, isWatched: false) }
     }
 
     @inline(never)
@@ -155,9 +155,10 @@ extension GoroutineRef {
         worker.cell.afterwards = afterwards
         if worker.cell.stateWords.anySet { saveState(from: worker.cell.stateWords) }
         let next = worker.cell.returnsToLoop.isEmpty ? worker.takeAtOnce(processor) : nil
-        if isWatched { unsafe csp_fiber_switch(next?.cell.fiber ?? worker.cell.fiber, isLast) }
+        if isWatched { unsafe csp_fiber_switch(cell.fiber, next?.cell.fiber ?? worker.cell.fiber, isLast) }
         // SAFETY: nothing of this thread is used after the switch.
         unsafe csp_leave(context, next?.context ?? worker.context)
+        if isWatched { unsafe csp_fiber_arrive(cell.fiber) }
         arrive()
     }
 
@@ -245,11 +246,17 @@ extension GoroutineRef {
 
     @inline(never)
     func giveWay() {
-        let isWatched = RaceDetector.isOn
-        if isWatched { csp_race_ignore() }
+        if csp_has_fibers { return giveWayWatched() }
         cell.waitReason = .yield
-        leave(.enqueue(self), isWatched: isWatched)
-        if isWatched { RaceDetector.goOn(self) }
+        leave(.enqueue(self), isWatched: false)
+    }
+
+    @inline(never)
+    private func giveWayWatched() {
+        csp_race_ignore()
+        cell.waitReason = .yield
+        leave(.enqueue(self), isWatched: true)
+        RaceDetector.goOn(self)
     }
 
     // MARK: Exit
@@ -262,7 +269,7 @@ extension GoroutineRef {
         // What the body has left behind (nothing, in Swift) ends with it.
         if worker.cell.stateWords.anySet { _ = worker.cell.stateWords.take() }
         let processor = worker.enter()
-        let isWatched = RaceDetector.isOn
+        let isWatched = csp_has_fibers
         if !isWatched, worker.cell.returnsToLoop.isEmpty, let processor,
             let next = worker.takeFresh(processor, like: self)
         {
@@ -305,14 +312,18 @@ extension GoroutineRef {
 
 /// The first function on every goroutine's stack.
 func goroutineMain() -> Never {
-    if RaceDetector.isOn { csp_race_ignore() }
+    if csp_has_fibers {
+        // SAFETY: it was made with the goroutine, and we are on its stack.
+        unsafe csp_fiber_arrive(GoroutineRef.current!.cell.fiber)
+        csp_race_ignore()
+    }
     GoroutineRef.current!.arriveFirst()
     while true {
         // Another one each time.
         let goroutine = GoroutineRef.current!
-        if RaceDetector.isOn { RaceDetector.goOn(goroutine) }
+        if csp_has_fibers { RaceDetector.goOn(goroutine) }
         goroutine.runBody()
-        if RaceDetector.isOn { csp_race_ignore() }
+        if csp_has_fibers { csp_race_ignore() }
         if goroutine.cell.name != nil { goroutine.setName(nil) }
         if goroutine.cell.currentContext != nil { goroutine.cell.currentContext = nil }
         if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }
@@ -403,6 +414,7 @@ extension SchedulerCore {
             unsafe reference.pointer.initialize(to: GoroutineCell(reference))
             cell.freeGoroutines.push(reference)
         }
+        if csp_has_fibers { unsafe csp_keep_reachable(memory, chunk * stride) }
         unsafe cell.registry.add(memory, count: chunk, stride: stride)
     }
 

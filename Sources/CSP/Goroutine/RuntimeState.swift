@@ -65,9 +65,11 @@ struct ThreadStateWords {
     // SAFETY: (whole type) the words are this thread's own, and were found by looking.
     private typealias Word = UnsafeMutablePointer<UInt64>
     private var words: (Word, Word, Word, Word, Word, Word)
+    /// For those that this thread has not got.
+    private let spare: Word
 
     init() {
-        let spare = Word.allocate(capacity: 1)
+        unsafe spare = .allocate(capacity: 1)
         unsafe spare.initialize(to: 0)
         unsafe words = unsafe (spare, spare, spare, spare, spare, spare)
     }

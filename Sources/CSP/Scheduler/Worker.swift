@@ -44,7 +44,7 @@ struct WorkerCell: ~Copyable {
     /// The addresses, on this thread, of the Swift runtime's state that travels with goroutines.
     var stateWords: ThreadStateWords
     var lingerNanoseconds: Int64 = 50_000
-    /// Its thread's, for the race detector.
+    /// Its thread's, for sanitizers.
     var fiber: OpaquePointer?
     /// It runs one goroutine only: see LockedThread.swift.
     var isLocked: Bool { returnsToLoop.contains(.locked) }
@@ -103,7 +103,7 @@ struct WorkerRef: Equatable {
     /// The worker's whole life. Goroutines switch from one to the next by themselves, and come back here when there is none at hand or
     /// it is time to look further.
     func run() {
-        if RaceDetector.isOn {
+        if csp_has_fibers {
             let fiber = unsafe csp_fiber_of_thread()
             unsafe csp_fiber_wakes(fiber)
             csp_race_ignore()
@@ -128,15 +128,23 @@ struct WorkerRef: Equatable {
                 runMember(goroutine, of: bubble)
                 continue
             }
-            if RaceDetector.isOn { unsafe csp_fiber_switch(goroutine.cell.fiber, false) }
-            // SAFETY: the goroutine is ours, so nobody else is on its stack.
-            unsafe csp_enter(context, goroutine.context)
+            enter(goroutine)
             finishSwitch()
         }
         csp_remove_signal_stack()
-        if RaceDetector.isOn { unsafe csp_fiber_destroy(cell.fiber, true) }
+        if csp_has_fibers { unsafe csp_fiber_destroy(cell.fiber, true) }
         retire()
-        if RaceDetector.isOn { csp_race_heed() }
+        if csp_has_fibers { csp_race_heed() }
+    }
+
+    /// Switches to a goroutine that is ours. Returns when one, perhaps another, comes back to the worker.
+    @inline(__always)
+    func enter(_ goroutine: GoroutineRef) {
+        // SAFETY: the goroutine is ours, so nobody else is on its stack.
+        guard csp_has_fibers else { return unsafe csp_enter(context, goroutine.context) }
+        unsafe csp_fiber_switch(cell.fiber, goroutine.cell.fiber, false)
+        unsafe csp_enter(context, goroutine.context)
+        unsafe csp_fiber_arrive(cell.fiber)
     }
 
     /// What switches save into and continue at.
@@ -177,7 +185,7 @@ struct WorkerRef: Equatable {
         switch afterwards {
         case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
         case .recycle(let goroutine):
-            if RaceDetector.isOn { unsafe csp_fiber_destroy(goroutine.cell.fiber, false) }
+            if csp_has_fibers { unsafe csp_fiber_destroy(goroutine.cell.fiber, false) }
             returnStack(of: goroutine)
             recycle(goroutine)
         case .nothing, .unlockChannel, .unlock, .enqueue: break
@@ -212,7 +220,7 @@ struct WorkerRef: Equatable {
 
     @inline(__always)
     private func bind(_ goroutine: GoroutineRef, _ kind: Int, _ slot: Int32) {
-        if RaceDetector.isOn { SchedulerCore.running.cell.stacks.forgetRaces(kind, slot) }
+        if csp_has_fibers { unsafe SchedulerCore.running.cell.stacks.place(goroutine.cell.fiber, kind, slot) }
         goroutine.cell.stackSlot = slot
         goroutine.cell.footing = .own
         unsafe withUnsafePointer(to: csp_get_arena().pointee.owners) {

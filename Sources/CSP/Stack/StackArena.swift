@@ -167,8 +167,10 @@ struct StackArena: ~Copyable {
     }
 
     /// Before another goroutine has the stack, which has nothing to do with the one before.
-    func forgetRaces(_ kind: Int, _ slot: Int32) {
-        unsafe csp_race_forget(memory(kind, slot).baseAddress, memory(kind, slot).count)
+    func place(_ fiber: OpaquePointer?, _ kind: Int, _ slot: Int32) {
+        let memory = unsafe memory(kind, slot)
+        unsafe csp_race_forget(memory.baseAddress, memory.count)
+        unsafe csp_fiber_place(fiber, memory.baseAddress, memory.count)
     }
 
     /// A slot without its guard.

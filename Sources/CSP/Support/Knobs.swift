@@ -26,7 +26,7 @@ enum Knobs {
     /// CSP_STACK_GUARD=mprotect: do as if the kernel had no MADV_GUARD_INSTALL.
     static var guardInstall: Bool { text("CSP_STACK_GUARD") != "mprotect" }
     /// Log2 of the address space reserved for each stack size: 1 TiB.
-    static var largestRegionShift: Int { RaceDetector.isOn ? 32 : 40 }
+    static var largestRegionShift: Int { csp_has_fibers ? 32 : 40 }
 
     private static func text(_ name: String) -> String? {
         guard let value = unsafe getenv(name) else { return nil }

@@ -3,8 +3,8 @@ import Dispatch
 import Foundation
 import Testing
 
-/// How long a body may take before it counts as hanging; far above what any of them needs.
-let patience = 100
+/// How long a body may take before it counts as hanging; far above what any of them needs, under a sanitizer on a busy machine, too.
+let patience = 300
 
 /// Runs `body` in a goroutine and waits for it, so that one which hangs is a failure here and not a job without end.
 func inGoroutine(
