@@ -91,7 +91,8 @@ struct LockWord: Equatable, @unchecked Sendable {
             if unsafe word.pointee.load(ordering: .relaxed) != Self.held, tryLock() { return }
         }
         // SAFETY: as above; the futex word is the lock itself.
-        unsafe sleepers.pointee.add(1, ordering: .sequentiallyConsistent)
+        // Other locks are counted in the same place, which is no order between them.
+        RaceDetector.ignoring { _ = unsafe sleepers.pointee.add(1, ordering: .sequentiallyConsistent) }
         if unsafe csp_get_lock_table()!.pointee.asymmetric { csp_membarrier() }
         while !tryLock() {
             unsafe csp_futex_wait(UnsafeRawPointer(word).assumingMemoryBound(to: UInt32.self), Self.held, -1)

@@ -315,6 +315,9 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
 
     @inlinable
     func free(_ list: UnsafeMutableRawPointer?) {
+        if unsafe list == nil { return }
+        RaceDetector.ignoreAccesses()
+        defer { RaceDetector.heedAccesses() }
         var next = unsafe list
         while let each = unsafe next {
             unsafe next = unsafe each.load(as: UnsafeMutableRawPointer?.self)

@@ -71,6 +71,8 @@ struct RetiredList: ~Copyable {
 
     /// Frees the tables, and returns the entries for whoever knows their type.
     consuming func free() -> UnsafeMutableRawPointer? {
+        RaceDetector.ignoreAccesses()
+        defer { RaceDetector.heedAccesses() }
         var next = unsafe tables
         while let table = unsafe next {
             unsafe next = unsafe table.load(as: UnsafeMutableRawPointer?.self)
@@ -176,8 +178,8 @@ struct MapShardRef {
             let slot = unsafe table.slot(index)
             let found = unsafe slot.pointee.hash.load(ordering: .relaxed)
             if found == 0 {
-                // Whoever sees the hash sees the entry.
-                unsafe slot.pointee.entry.store(entry, ordering: .relaxed)
+                // Whoever sees the hash sees the entry; `forEach` looks at that alone.
+                unsafe slot.pointee.entry.store(entry, ordering: .releasing)
                 unsafe slot.pointee.hash.store(hash, ordering: .releasing)
                 shard.used += 1
                 return

@@ -107,13 +107,17 @@ enum GracePeriods {
     /// The number of the first one that begins after this call.
     static var next: UInt64 {
         if unsafe !csp_get_lock_table()!.pointee.asymmetric { atomicMemoryFence(ordering: .sequentiallyConsistent) }
-        return begun.load(ordering: .acquiring) + 1
+        return RaceDetector.ignoring { begun.load(ordering: .acquiring) + 1 }
     }
 
-    static func isOver(_ number: UInt64) -> Bool { over.load(ordering: .acquiring) >= number }
+    static func isOver(_ number: UInt64) -> Bool {
+        RaceDetector.ignoring { over.load(ordering: .acquiring) >= number }
+    }
 
     /// Takes things as far as they go towards the end of `number`. True if it is over.
-    static func advance(to number: UInt64) -> Bool {
+    static func advance(to number: UInt64) -> Bool { RaceDetector.ignoring { advanceUnseen(to: number) } }
+
+    private static func advanceUnseen(to number: UInt64) -> Bool {
         while !isOver(number) {
             // If somebody else is at it he does the same.
             guard lock.tryLock() else { return isOver(number) }

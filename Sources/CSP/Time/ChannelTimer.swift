@@ -34,11 +34,8 @@ struct ChannelTimer: ~Copyable {
         let timer = Pointer.allocate(capacity: 1)
         unsafe timer.initialize(to: ChannelTimer(object: timer, period: period, channel: channel))
         unsafe channel.core.core.timer = unsafe timer
-        let processor = ProcessorRef.forTimers()
-        processor.cell.timers.lock.lock()
-        unsafe TimerNode.armLocked(&timer.pointee.node, at: deadline, on: processor)
-        processor.cell.timers.lock.unlock()
-        SchedulerCore.timerSubmitted(deadline)
+        RaceDetector.sets(timerOf: channel.core)
+        unsafe TimerNode.arm(&timer.pointee.node, at: deadline)
         return channel
     }
 
@@ -65,6 +62,7 @@ struct ChannelTimer: ~Copyable {
     /// Stops the timer, takes back a value that nobody has received, and starts it again if there is a `deadline`.
     /// True when it was running or had such a value.
     static func set(_ timer: Pointer, to deadline: Int64?, period: Int64 = 0) -> Bool {
+        unsafe timer.pointee.channel._withUnsafeGuaranteedRef { RaceDetector.sets(timerOf: $0.core) }
         let wasActive = unsafe TimerNode.withHeap(of: &timer.pointee.node) { processor in
             var wasActive = unsafe processor!.cell.timers.remove(&timer.pointee.node)
             unsafe timer.pointee.channel._withUnsafeGuaranteedRef {

@@ -31,11 +31,7 @@ final class FunctionTimer: @unchecked Sendable {
             })
         if RaceDetector.isOn { unsafe csp_race_release(Unmanaged.passUnretained(self).toOpaque()) }
         _ = unsafe Unmanaged.passRetained(self)
-        let processor = ProcessorRef.forTimers()
-        processor.cell.timers.lock.lock()
-        unsafe TimerNode.armLocked(node, at: deadline, on: processor)
-        processor.cell.timers.lock.unlock()
-        SchedulerCore.timerSubmitted(deadline)
+        unsafe TimerNode.arm(node, at: deadline)
     }
 
     deinit {

@@ -23,6 +23,17 @@ extension ProcessorRef {
 // SAFETY: (whole extension) a node's owner keeps it until it is off its heap.
 extension TimerNode {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
+    /// Puts an idle node that is nobody else's yet into the heap of the caller's processor.
+    static func arm(_ node: UnsafeMutablePointer<TimerNode>, at deadline: Int64) {
+        let processor = ProcessorRef.forTimers()
+        RaceDetector.ignoring {
+            processor.cell.timers.lock.lock()
+            unsafe armLocked(node, at: deadline, on: processor)
+            processor.cell.timers.lock.unlock()
+        }
+        SchedulerCore.timerSubmitted(deadline)
+    }
+
     /// Puts an idle node into the heap of `processor`, whose lock the caller holds.
     static func armLocked(_ node: UnsafeMutablePointer<TimerNode>, at deadline: Int64, on processor: ProcessorRef) {
         unsafe node.pointee.deadline = deadline
@@ -37,12 +48,14 @@ extension TimerNode {
 
     /// Runs `body` under the lock of the heap that the node was last in; nil when it never was in one.
     static func withHeap<T>(of node: UnsafeMutablePointer<TimerNode>, _ body: (ProcessorRef?) -> T) -> T {
-        let index = unsafe node.pointee.heap.load(ordering: .acquiring)
-        guard index >= 0 else { return body(nil) }
-        let processor = unsafe SchedulerCore.shared.processor(index)
-        processor.cell.timers.lock.lock()
-        defer { processor.cell.timers.lock.unlock() }
-        return body(processor)
+        RaceDetector.ignoring {
+            let index = unsafe node.pointee.heap.load(ordering: .acquiring)
+            guard index >= 0 else { return body(nil) }
+            let processor = unsafe SchedulerCore.shared.processor(index)
+            processor.cell.timers.lock.lock()
+            defer { processor.cell.timers.lock.unlock() }
+            return body(processor)
+        }
     }
 }
 
@@ -55,11 +68,13 @@ extension SchedulerCore {
         if GoroutineRef.current != nil { return }
         // SAFETY: the scheduler is immortal.
         let core = unsafe shared
-        if core.cell.awake.load(ordering: .sequentiallyConsistent) > 0 { return }
-        core.cell.idleLock.lock()
-        let late = deadline < core.cell.watchedDeadline
-        core.cell.idleLock.unlock()
-        if late { core.wakeWorker() }
+        RaceDetector.ignoring {
+            if core.cell.awake.load(ordering: .sequentiallyConsistent) > 0 { return }
+            core.cell.idleLock.lock()
+            let late = deadline < core.cell.watchedDeadline
+            core.cell.idleLock.unlock()
+            if late { core.wakeWorker() }
+        }
     }
 }
 

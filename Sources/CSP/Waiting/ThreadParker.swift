@@ -58,8 +58,11 @@ struct ThreadParker {
             expected: Self.waiting, desired: Self.asleep, ordering: .acquiringAndReleasing)
         guard exchanged else { return }
         // See Deadlock.swift.
-        Self.asleepCount.add(1, ordering: .sequentiallyConsistent)
-        unsafe SchedulerCore.shared.checkDeadlock()
+        let core = unsafe SchedulerCore.shared
+        RaceDetector.ignoring {
+            Self.asleepCount.add(1, ordering: .sequentiallyConsistent)
+            core.checkDeadlock()
+        }
         while unsafe state.pointee.load(ordering: .acquiring) != Self.signalled {
             unsafe csp_futex_wait(UnsafeRawPointer(record).assumingMemoryBound(to: UInt32.self), Self.asleep, -1)
         }
@@ -67,7 +70,7 @@ struct ThreadParker {
 
     func ready() {
         if unsafe state.pointee.exchange(Self.signalled, ordering: .acquiringAndReleasing) == Self.asleep {
-            Self.asleepCount.subtract(1, ordering: .sequentiallyConsistent)
+            RaceDetector.ignoring { _ = Self.asleepCount.subtract(1, ordering: .sequentiallyConsistent) }
             unsafe csp_futex_wake(UnsafeRawPointer(record).assumingMemoryBound(to: UInt32.self), 1)
         }
     }
