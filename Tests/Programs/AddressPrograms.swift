@@ -48,8 +48,18 @@ private func bury(_ levels: Int = 50) {
     unsafe withUnsafeMutableBytes(of: &here) { unsafe $0[levels] = 1 }
 }
 
+/// Memory with references to it on the stack itself: most variables are not there, but in frames beside it.
 @inline(never)
-private func leak() { unsafe Memory(count: 1000).use() }
+private func useMemory(while body: () -> Void) {
+    unsafe withUnsafeTemporaryAllocation(of: Memory.self, capacity: unknown(8)) {
+        unsafe $0.initialize(repeating: Memory(count: 1000))
+        body()
+        unsafe $0[1].use()
+    }
+}
+
+@inline(never)
+private func leak() { useMemory {} }
 
 @inline(never)
 private func descend(_ levels: Int) -> Int { levels == 0 ? 0 : descend(levels - 1) + 1 }
@@ -244,6 +254,24 @@ private let wrongPrograms: [String: @Sendable () -> Void] = [
             unsafe memory.use()
         }
     },
+    "leak/held-by-many-while-parked": {
+        let gate = Channel<Never>(), ready = Channel<Void>(), done = WaitGroup()
+        for _ in 0..<50 {
+            // Deeper than what they do at their end, so that it stays on the stacks.
+            done.go {
+                _ = descend(100) {
+                    useMemory {
+                        ready <- ()
+                        gate.receive()
+                    }
+                }
+            }
+        }
+        for _ in 0..<50 { ready.receive() }
+        wait()
+        gate.close()
+        done.wait()
+    },
     "leak/dropped-by-the-receiver": {
         lose {
             let channel = unsafe Channel<Memory>(), done = Channel<Void>()
@@ -255,27 +283,29 @@ private let wrongPrograms: [String: @Sendable () -> Void] = [
             done.receive()
         }
     },
-    // The goroutine is still there, but nothing on its stack refers to what it has lost.
+    // The goroutines are still there, but what they have lost is where their stacks are no longer in use.
     "leak/before-a-park-for-good": {
         let lost = Channel<Void>()
-        go {
-            for _ in 0..<20 { leak() }
-            bury()
-            lost <- ()
-            Channel<Void>().receive()
+        for _ in 0..<20 {
+            go {
+                _ = descend(100) { leak() }
+                lost <- ()
+                Channel<Void>().receive()
+            }
         }
-        lost.receive()
+        for _ in 0..<20 { lost.receive() }
         wait()
     },
-    "leak/of-one-that-yields-for-ever": {
+    "leak/of-some-that-yield-for-ever": {
         let lost = Channel<Void>()
-        go {
-            for _ in 0..<20 { leak() }
-            bury()
-            lost <- ()
-            while true { Goroutine.yield() }
+        for _ in 0..<20 {
+            go {
+                _ = descend(100) { leak() }
+                lost <- ()
+                while true { Goroutine.yield() }
+            }
         }
-        lost.receive()
+        for _ in 0..<20 { lost.receive() }
         wait()
     },
 ]
