@@ -15,7 +15,7 @@ import Testing
     }
 
     @Test func aBufferKeepsValuesInOrder() {
-        let sends = [(ChannelOperation.send(1, to: 0), ChannelOutcome.sent), (.send(2, to: 0), .sent)]
+        let sends = [(ChannelOperation.send(1, to: 0), ChannelOutcome.sent()), (.send(2, to: 0), .sent())]
         #expect(isPossible([2], sends + [(.receive(from: 0), .received(1)), (.receive(from: 0), .received(2))]))
         #expect(!isPossible([2], sends + [(.receive(from: 0), .received(2))]), "out of order")
         #expect(
@@ -32,18 +32,19 @@ import Testing
         #expect(!isPossible([0], [(.receive(from: 0), .received(nil)), (.close(0), .closed)]), "nil before close")
         #expect(!isPossible([0], [(.close(0), .closed), (.tryReceive(from: 0), .byDefault)]), "default though closed")
         #expect(!isPossible([0], [(.close(0), .closed), (.close(0), .closed)]), "closed twice")
-        #expect(!isPossible([1], [(.close(0), .closed), (.send(1, to: 0), .sent)]), "sent on a closed one")
-        let drained = [(ChannelOperation.send(1, to: 0), ChannelOutcome.sent), (.close(0), .closed)]
+        #expect(!isPossible([1], [(.close(0), .closed), (.send(1, to: 0), .sent())]), "sent on a closed one")
+        let drained = [(ChannelOperation.send(1, to: 0), ChannelOutcome.sent()), (.close(0), .closed)]
         #expect(isPossible([1], drained + [(.receive(from: 0), .received(1)), (.receive(from: 0), .received(nil))]))
         #expect(!isPossible([1], drained + [(.receive(from: 0), .received(nil))]), "closed, but not drained")
     }
 
     @Test func unbufferedOnesMeet() {
         let both: [ChannelOperation] = [.send(1, to: 0), .receive(from: 0)]
-        #expect(isPossible([0], both, [.call(0), .call(1), .end(0, .sent), .end(1, .received(1))]))
-        #expect(isPossible([0], both, [.call(1), .quiet, .call(0), .end(1, .received(1)), .end(0, .sent)]))
-        #expect(!isPossible([0], both, [.call(0), .end(0, .sent), .call(1), .end(1, .received(1))]), "before they met")
-        #expect(!isPossible([0], [.trySend(1, to: 0)], [.call(0), .end(0, .sent)]), "with nobody")
+        #expect(isPossible([0], both, [.call(0), .call(1), .end(0, .sent()), .end(1, .received(1))]))
+        #expect(isPossible([0], both, [.call(1), .quiet, .call(0), .end(1, .received(1)), .end(0, .sent())]))
+        #expect(
+            !isPossible([0], both, [.call(0), .end(0, .sent()), .call(1), .end(1, .received(1))]), "before they met")
+        #expect(!isPossible([0], [.trySend(1, to: 0)], [.call(0), .end(0, .sent())]), "with nobody")
         // Whether the receiver was in line yet nobody knows; after a quiet moment everybody does.
         let attempt: [ChannelOperation] = [.trySend(1, to: 0), .receive(from: 0)]
         #expect(isPossible([0], attempt, [.call(1), .call(0), .end(0, .byDefault)]))
@@ -60,25 +61,26 @@ import Testing
             "close wakes everybody")
         let moved: [ChannelOperation] = [.send(1, to: 0), .send(2, to: 0), .receive(from: 0)]
         let start: [ChannelHistory.Event] = [
-            .call(0), .end(0, .sent), .call(1), .quiet, .call(2), .end(2, .received(1)),
+            .call(0), .end(0, .sent()), .call(1), .quiet, .call(2), .end(2, .received(1)),
         ]
-        #expect(isPossible([1], moved, start + [.end(1, .sent), .quiet]))
+        #expect(isPossible([1], moved, start + [.end(1, .sent()), .quiet]))
         #expect(!isPossible([1], moved, start + [.quiet]), "a sender waits beside free room")
     }
 
     @Test func waitersAreServedInOrder() {
         let operations: [ChannelOperation] = [.receive(from: 0), .receive(from: 0), .send(1, to: 0)]
-        let start: [ChannelHistory.Event] = [.call(0), .quiet, .call(1), .quiet, .call(2), .end(2, .sent)]
+        let start: [ChannelHistory.Event] = [.call(0), .quiet, .call(1), .quiet, .call(2), .end(2, .sent())]
         #expect(isPossible([0], operations, start + [.end(0, .received(1)), .quiet]))
         #expect(!isPossible([0], operations, start + [.end(1, .received(1)), .quiet]), "the second one first")
         // Without a quiet moment in between nobody knows who was first.
         #expect(
-            isPossible([0], operations, [.call(0), .call(1), .call(2), .end(2, .sent), .end(1, .received(1)), .quiet]))
+            isPossible(
+                [0], operations, [.call(0), .call(1), .call(2), .end(2, .sent()), .end(1, .received(1)), .quiet]))
     }
 
     @Test func aSelectTakesOneCase() {
         let either = ChannelOperation.choose([.receive(from: 0), .receive(from: 1)])
-        let values = [(ChannelOperation.send(1, to: 0), ChannelOutcome.sent), (.send(2, to: 1), .sent)]
+        let values = [(ChannelOperation.send(1, to: 0), ChannelOutcome.sent()), (.send(2, to: 1), .sent())]
         #expect(isPossible([1, 1], values + [(either, .received(place: 0, 1)), (.count(1), .counted(1))]))
         #expect(isPossible([1, 1], values + [(either, .received(place: 1, 2)), (.count(0), .counted(1))]))
         #expect(
@@ -100,10 +102,10 @@ import Testing
         let operations: [ChannelOperation] = [
             .choose([.receive(from: 0), .receive(from: 1)]), .trySend(1, to: 0), .trySend(2, to: 1),
         ]
-        let start: [ChannelHistory.Event] = [.call(0), .quiet, .call(1), .end(1, .sent), .call(2)]
+        let start: [ChannelHistory.Event] = [.call(0), .quiet, .call(1), .end(1, .sent()), .call(2)]
         #expect(isPossible([0, 0], operations, start + [.end(2, .byDefault), .end(0, .received(place: 0, 1))]))
         #expect(
-            !isPossible([0, 0], operations, start + [.end(2, .sent), .end(0, .received(place: 0, 1))]), "two cases")
+            !isPossible([0, 0], operations, start + [.end(2, .sent()), .end(0, .received(place: 0, 1))]), "two cases")
     }
 
     /// Two selects that each offer both directions: both take the same meeting, or none.

@@ -40,13 +40,10 @@ enum ChannelCase: Hashable, CustomStringConvertible {
 
 /// What an operation has come to. Cases go by their place in the select.
 enum ChannelOutcome: Hashable {
-    case sent(place: Int)
+    case sent(place: Int = 0)
     /// Nil: closed and drained.
-    case received(place: Int, Int?)
+    case received(place: Int = 0, Int?)
     case byDefault
     case closed
     case counted(Int)
-
-    static var sent: Self { .sent(place: 0) }
-    static func received(_ value: Int?) -> Self { .received(place: 0, value) }
 }
