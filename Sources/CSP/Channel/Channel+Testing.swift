@@ -26,6 +26,7 @@ extension Channel where Element: ~Copyable {
             core.unlock()
             withExtendedLifetime(self) {}
         }
+        // SAFETY: under the lock.
         return unsafe (numbers(from: core.core.receivers.first), numbers(from: core.core.senders.first))
     }
 
@@ -36,10 +37,10 @@ extension Channel where Element: ~Copyable {
         while let waiter = unsafe each {
             if let selection = unsafe waiter.pointee.selection {
                 if unsafe selection.pointee.winner.load(ordering: .relaxed) == Selection.undecided {
-                    unsafe all.insert(UInt(bitPattern: selection))
+                    all.insert(UInt(bitPattern: selection))
                 }
             } else {
-                unsafe all.insert(UInt(bitPattern: waiter))
+                all.insert(UInt(bitPattern: waiter))
             }
             unsafe each = unsafe waiter.pointee.next
         }

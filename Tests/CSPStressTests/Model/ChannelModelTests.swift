@@ -28,22 +28,22 @@ import Testing
     }
 
     @Test func goroutines() async {
-        await runPrograms(rounds: 300, stressedRounds: 20_000) { _ in .goroutine }
+        await runPrograms(rounds: 600, stressedRounds: 20_000) { _ in .goroutine }
     }
 
     @Test func threads() async {
-        await runPrograms(rounds: 60, stressedRounds: 4_000) { _ in .thread }
+        await runPrograms(rounds: 150, stressedRounds: 3_000) { _ in .thread }
     }
 
     @Test func goroutinesThreadsAndTasks() async {
-        await runPrograms(rounds: 100, stressedRounds: 8_000) { random in
+        await runPrograms(rounds: 200, stressedRounds: 4_000) { random in
             ChannelRun.Kind.allCases.randomElement(using: &random)!
         }
     }
 
     /// The same in the orders that `explore` tries.
     @Test func goroutinesThatTakeTurns() async {
-        for round in 0..<(stressing ? 3_000 : 40) {
+        for round in 0..<(stressing ? 3_000 : 120) {
             let seed = firstSeed &+ UInt64(round)
             let failure = await Goroutine.run {
                 Exploration.firstFailure(iterations: 20, seed: seed) {
