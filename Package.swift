@@ -30,7 +30,8 @@ let package = Package(
         .testTarget(name: "CSPTests", dependencies: ["CSP"], swiftSettings: strict),
         .testTarget(name: "CSPTestingTests", dependencies: ["CSP", "CSPTesting"], swiftSettings: strict),
         .testTarget(
-            name: "CSPStressTests", dependencies: ["CSP", "ProgramRunner", "test-programs"], swiftSettings: strict),
+            name: "CSPStressTests", dependencies: ["CSP", "CSPTesting", "ProgramRunner", "test-programs"],
+            swiftSettings: strict),
         // One program with many faces, chosen by its argument: those that must die, and those that need a process to themselves.
         .executableTarget(
             name: "test-programs", dependencies: ["CSP"], path: "Tests/Programs", swiftSettings: strict),
