@@ -10,7 +10,7 @@ import Testing
     @Test func nothingIsLost() {
         let old = Scheduler.maxProcs
         defer { Scheduler.maxProcs = old }
-        for round in 0..<(stressing ? 150 : 12) {
+        for round in 0..<rounds(12, stressed: 150) {
             let seed = firstSeed &+ UInt64(round)
             let chaos = Chaos()
             let finished = DispatchSemaphore(value: 0)

@@ -2,8 +2,12 @@ import CSP
 import Foundation
 import Testing
 
-/// `CSP_STRESS=1`: at length.
-let stressing = ProcessInfo.processInfo.environment["CSP_STRESS"] == "1"
+/// `CSP_STRESS=1`: at length. `CSP_STRESS=0`: one round with each number of processors, for where each takes long.
+private let extent = ProcessInfo.processInfo.environment["CSP_STRESS"]
+let stressing = extent == "1"
+
+/// How many rounds a test has.
+func rounds(_ usual: Int, stressed: Int) -> Int { stressing ? stressed : extent == "0" ? 1 : usual }
 
 /// The first round's seed; the failing one is printed with each failure.
 let firstSeed =
@@ -20,7 +24,7 @@ func stress(
     defer { Scheduler.maxProcs = old }
     for procs in [1, 2, 4, 16] {
         Scheduler.maxProcs = procs
-        for round in 0..<(stressing ? stressedRounds : rounds) {
+        for round in 0..<CSPStressTests.rounds(rounds, stressed: stressedRounds) {
             let seed = firstSeed &+ UInt64(round)
             let finished = DispatchSemaphore(value: 0)
             go("stress") {

@@ -13,7 +13,7 @@ import Testing
         defer { Scheduler.maxProcs = old }
         for procs in [1, 2, 4, 16] {
             Scheduler.maxProcs = procs
-            for round in 0..<2 * (stressing ? stressedRounds : rounds) {
+            for round in 0..<2 * CSPStressTests.rounds(rounds, stressed: stressedRounds) {
                 await Goroutine.run("stress") {
                     var random = SeededGenerator(seed: firstSeed &+ UInt64(round))
                     body(round % 2 == 0 ? nil : Scheduler.taskExecutor, &random)

@@ -271,7 +271,9 @@ struct SelectWaitRef {
         let winner = unsafe selection.pointee.winner.load(ordering: .acquiring)
         if cell.after >= 0 { _ = unsafe TimerNode.disarm(node) }
         withdraw(except: winner)
-        if winner >= 0, let channel = unsafe cell.entries[winner].channel { RaceDetector.hasWaited(for: channel) }
+        if RaceDetector.isOn, winner >= 0, let channel = unsafe cell.entries[winner].channel {
+            RaceDetector.hasWaited(for: channel)
+        }
         if winner >= 0, unsafe cell.entries[winner].kind == .send, unsafe !cell.waiters[winner].succeeded {
             fatalSendOnClosed()
         }

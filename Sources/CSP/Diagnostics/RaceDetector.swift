@@ -7,9 +7,8 @@ import CCSP
 ///   that workers and the monitor do outside goroutines. Go's detector does not see its runtime either.
 /// - Nor is what goroutines share without knowing of each other, in their own line of execution: heaps of timers, grace periods, counts of sleepers.
 /// - Instead it is told which order there is: `spawn` happens before the goroutine, `ready` before what follows `park`, and setting a timer before what it
-///   brings about. The locks of channels and
-///   of all types for users are atomics, in the user's line of execution, which the sanitizer understands by itself; but one that is held until its
-///   goroutine has left its stack is released by somebody else, unseen, so the goroutine says before that it has released it.
+///   brings about. The locks of channels and of all types for users are atomics, in the user's line of execution, which the sanitizer understands by itself;
+///   but one that is held until its goroutine has left its stack is released by somebody else, unseen, so the goroutine says before that it has released it.
 /// - Control blocks and stacks are used again by goroutines that have no order with those before: that memory begins a new life.
 /// - A stack never changes hands while somebody is on it, which would need one fiber to end inside another's frames.
 ///
@@ -41,7 +40,7 @@ enum RaceDetector {
     static func sets(timerOf channel: ChannelRef) { if isOn { unsafe csp_race_release(channel.lockWord.address) } }
 
     /// The same, for who has waited.
-    @usableFromInline
+    @inline(__always)
     static func hasWaited(for channel: ChannelRef) {
         if isOn, unsafe channel.core.timer != nil { unsafe csp_race_acquire(channel.lockWord.address) }
     }
