@@ -1,4 +1,4 @@
-// What AddressSanitizer and its leak detector are told: see Diagnostics/Fibers.swift.
+// What AddressSanitizer and its leak detector are told of goroutines.
 #include "ccsp.h"
 #include "sanitizer.h"
 
@@ -26,7 +26,8 @@ typedef struct {
     size_t size;
 } range;
 
-// The sanitizer has the variables of most functions in a heap beside each stack, the fake stack, so as to find uses after return.
+// The sanitizer has the variables of most functions beside each stack, on what it calls a fake stack, so as to find uses after return. A line's
+// fake stack leaves and comes back with it.
 //
 // At any moment the leak detector sees everything that a line of execution refers to: it looks at the stack on which a thread is and at its fake
 // stack, and at our roots. They are complete before the line is left, and stay until it is on its stack again.

@@ -10,6 +10,7 @@ import CCSP
 ///   brings about. The locks of channels and of all types for users are atomics, in the user's line of execution, which the sanitizer understands by itself;
 ///   but one that is held until its goroutine has left its stack is released by somebody else, unseen, so the goroutine says before that it has released it.
 /// - Control blocks and stacks are used again by goroutines that have no order with those before: that memory begins a new life.
+/// - Fibers there are under AddressSanitizer, too (CCSP/address.c), where all that concerns order does nothing.
 /// - A stack never changes hands while somebody is on it, which would need one fiber to end inside another's frames.
 ///
 /// So there is more order than there should be: operations on one channel are ordered by its lock, and readers of one `RWMutex` by their count, where

@@ -65,12 +65,9 @@ struct ThreadStateWords {
     // SAFETY: (whole type) the words are this thread's own, and were found by looking.
     private typealias Word = UnsafeMutablePointer<UInt64>
     private var words: (Word, Word, Word, Word, Word, Word)
-    /// For those that this thread has not got.
-    private let spare: Word
 
-    init() {
-        unsafe spare = .allocate(capacity: 1)
-        unsafe spare.initialize(to: 0)
+    /// `spare` stands for those that the thread has not got, or that are not located yet.
+    init(spare: UnsafeMutablePointer<UInt64>) {
         unsafe words = unsafe (spare, spare, spare, spare, spare, spare)
     }
 

@@ -66,10 +66,13 @@ struct WorkerCell: ~Copyable {
 
     /// From 1 in the order in which they were made.
     let number: UInt64
+    private let spareWord: UnsafeMutablePointer<UInt64>
 
     init(number: UInt64) {
         self.number = number
-        stateWords = ThreadStateWords()
+        unsafe spareWord = .allocate(capacity: 1)
+        unsafe spareWord.initialize(to: 0)
+        stateWords = unsafe ThreadStateWords(spare: spareWord)
     }
 
     /// Nil while it sleeps, and after the monitor has taken the processor away from a goroutine that computes or blocks.
