@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -86,3 +88,26 @@ void csp_epoll_interrupt(int interrupter) {
 }
 
 int csp_close(int descriptor) { return close(descriptor) == 0 ? 0 : errno; }
+
+CSP_UNINSTRUMENTED void csp_hold_pipe_signal(csp_pipe_signal *state) {
+    sigset_t pipe, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &state->before);
+    // One that was pending before is somebody else's. If it was not blocked it cannot have been.
+    state->was_pending =
+        sigismember(&state->before, SIGPIPE) && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE);
+}
+
+CSP_UNINSTRUMENTED void csp_release_pipe_signal(csp_pipe_signal *state) {
+    int saved = errno;
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    struct timespec at_once = {0, 0};
+    // The write fails with EPIPE if, and only if, it raises the signal.
+    if (saved == EPIPE && !state->was_pending)
+        while (sigtimedwait(&pipe, NULL, &at_once) < 0 && errno == EINTR) continue;
+    pthread_sigmask(SIG_SETMASK, &state->before, NULL);
+    errno = saved;
+}

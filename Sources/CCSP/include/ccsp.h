@@ -462,6 +462,14 @@ bool csp_epoll_has_events(int epoll);
 /// Returns 0 or errno.
 int csp_close(int descriptor);
 
+/// Between the two, a write to a pipe that nobody reads gives the calling thread no SIGPIPE but an error.
+typedef struct {
+    sigset_t before;
+    bool was_pending;
+} csp_pipe_signal;
+void csp_hold_pipe_signal(csp_pipe_signal *state);
+void csp_release_pipe_signal(csp_pipe_signal *state);
+
 // MARK: Signals that contexts wait for (signal.c)
 
 /// Makes `signal` (1 to 64) one that `csp_signal_wait` returns, and forgets it if it is pending. Keeps what it meant before. Returns 0 or errno.

@@ -86,7 +86,7 @@ struct Poller: ~Copyable {
         unsafe backend.wait(atMost: nanoseconds) { events in
             found = true
             rise()
-            for unsafeevent in unsafe events { PollCellRef.notify(event) }
+            for index in events.indices { PollCellRef.notify(unsafe events[index]) }
         }
         return found
     }
