@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,6 +86,10 @@ void csp_epoll_interrupt(int interrupter) {
     ssize_t written = write(interrupter, &one, sizeof one);
     (void)written;
     errno = saved;
+}
+
+int csp_accept(int descriptor, void *address, uint32_t *length) {
+    return accept4(descriptor, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 int csp_close(int descriptor) { return close(descriptor) == 0 ? 0 : errno; }

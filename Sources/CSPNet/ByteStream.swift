@@ -47,6 +47,7 @@ public class ByteStream: @unchecked Sendable {
     /// - Returns: How many bytes; 0 at the end, or if the buffer is empty.
     @available(*, noasync)
     public final func read(into buffer: inout MutableRawSpan, in context: Context? = nil) throws(NetError) -> Int {
+        if buffer.isEmpty { return 0 }
         let kind = kind
         do {
             return try descriptor.perform(.reading, context) { file in Self.receive(file, kind, &buffer) }
@@ -57,6 +58,7 @@ public class ByteStream: @unchecked Sendable {
     nonisolated(nonsending)
         public final func read(into buffer: inout MutableRawSpan) async throws(NetError) -> Int
     {
+        if buffer.isEmpty { return 0 }
         let kind = kind
         do {
             return try await descriptor.perform(.reading) { file in Self.receive(file, kind, &buffer) }
@@ -242,7 +244,9 @@ public class ByteStream: @unchecked Sendable {
     // MARK: Deadlines
 
     /// Reads and writes fail from `instant` on, also those that wait now (`isTimeout`); nil: they do not. May be called at any time.
-    public final func setDeadline(_ instant: Time.Instant?) { descriptor.setDeadline(instant, for: [.reading, .writing]) }
+    public final func setDeadline(_ instant: Time.Instant?) {
+        descriptor.setDeadline(instant, for: [.reading, .writing])
+    }
     /// The same for reads only.
     public final func setReadDeadline(_ instant: Time.Instant?) { descriptor.setDeadline(instant, for: .reading) }
     /// The same for writes only.
@@ -270,6 +274,7 @@ public class ByteStream: @unchecked Sendable {
     final func failure(_ operation: NetError.Operation, because cause: NetError.Cause) -> NetError {
         let local = localAddress.map { "\($0)" }, remote = remoteAddress.map { "\($0)" }
         let addresses = [local, remote].compactMap { $0 }.filter { !$0.isEmpty }.joined(separator: "->")
-        return NetError(operation, addresses.isEmpty ? kind.rawValue : "\(kind.rawValue) \(addresses)", remoteAddress, cause)
+        return NetError(
+            operation, addresses.isEmpty ? kind.rawValue : "\(kind.rawValue) \(addresses)", remoteAddress, cause)
     }
 }

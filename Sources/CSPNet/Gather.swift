@@ -32,7 +32,7 @@ struct Gather {
                     }
                 }
                 var message = unsafe msghdr()
-                unsafe message.msg_iov = unsafe vectors.baseAddress
+                unsafe message.msg_iov = vectors.baseAddress
                 unsafe message.msg_iovlen = vectors.count
                 return Attempt<Int>.call { unsafe sendmsg(file, &message, Int32(MSG_NOSIGNAL)) }
             }

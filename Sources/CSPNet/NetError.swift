@@ -3,7 +3,7 @@ public import SystemPackage
 
 /// Why something with a connection, a listener or a name did not succeed. Says what was tried and with which address, in Go's words:
 /// `read tcp 127.0.0.1:43210->127.0.0.1:80: connection reset by peer`.
-public struct NetError: Error, Sendable, CustomStringConvertible {
+public struct NetError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What was tried.
     public enum Operation: String, Sendable {
         case listen, accept, dial, resolve, read, write, close, copy, open, wait
@@ -59,6 +59,13 @@ public struct NetError: Error, Sendable, CustomStringConvertible {
     public var cause: Cause { storage.cause }
     /// The other side's address, or that of a listener, where it is known.
     public var address: SocketAddress? { storage.address }
+
+    /// Whether the same failed for the same reason.
+    public static func == (a: NetError, b: NetError) -> Bool {
+        a.storage === b.storage
+            || (a.operation == b.operation && a.storage.subject == b.storage.subject && a.address == b.address
+                && a.cause == b.cause)
+    }
 
     /// The system's error, if it was one.
     public var errno: Errno? { if case .system(let errno) = cause { errno } else { nil } }

@@ -461,6 +461,8 @@ void csp_epoll_interrupt(int interrupter);
 bool csp_epoll_has_events(int epoll);
 /// Returns 0 or errno.
 int csp_close(int descriptor);
+/// accept4(2): what comes in neither blocks nor is inherited.
+int csp_accept(int descriptor, void *address, uint32_t *length);
 
 /// Between the two, a write to a pipe that nobody reads gives the calling thread no SIGPIPE but an error.
 typedef struct {
