@@ -7,6 +7,7 @@ let package = Package(
     name: "swift-csp",
     products: [
         .library(name: "CSP", targets: ["CSP"]),
+        .library(name: "CSPNet", targets: ["CSPNet"]),
         // For test targets only: it needs the toolchain's Testing and XCTest.
         .library(name: "CSPTesting", targets: ["CSPTesting"]),
     ],
@@ -14,6 +15,10 @@ let package = Package(
         .trait(
             name: "InternalChecks",
             description: "Asserts the runtime's invariants at each lock release; for developing swift-csp itself.")
+    ],
+    dependencies: [
+        // Of CSPNet only: FileDescriptor and Errno.
+        .package(url: "https://github.com/apple/swift-system", from: "1.6.0")
     ],
     targets: [
         .target(name: "CCSP"),
@@ -25,9 +30,17 @@ let package = Package(
                 // For _SelectPlan.Slots, which is not copyable. The language has accepted it since (SE-0503).
                 .enableExperimentalFeature("SuppressedAssociatedTypes"),
             ]),
+        .target(
+            name: "CSPNet",
+            dependencies: ["CSP", "CCSP", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
         .target(name: "CSPTesting", dependencies: ["CSP"], swiftSettings: strict),
         .executableTarget(name: "tour", dependencies: ["CSP"], swiftSettings: strict),
         .testTarget(name: "CSPTests", dependencies: ["CSP"], swiftSettings: strict),
+        .testTarget(
+            name: "CSPNetTests",
+            dependencies: ["CSP", "CSPNet", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
         .testTarget(name: "CSPTestingTests", dependencies: ["CSP", "CSPTesting"], swiftSettings: strict),
         .testTarget(
             name: "CSPStressTests", dependencies: ["CSP", "CSPTesting", "ProgramRunner", "test-programs"],

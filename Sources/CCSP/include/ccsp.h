@@ -518,6 +518,39 @@ void csp_race_heed(void);
 void csp_race_ignore_accesses(void);
 void csp_race_heed_accesses(void);
 
+// MARK: Descriptors that goroutines wait for (epoll.c)
+
+/// What is asked for, and what is found: something to read, room to write, or nothing more to come although there may be something to read.
+enum { CSP_POLL_READ = 1, CSP_POLL_WRITE = 2, CSP_POLL_HANGUP = 4, CSP_POLL_BATCH = 128 };
+typedef struct {
+    uint64_t token;
+    uint32_t what;
+} csp_poll_event;
+
+/// An epoll descriptor, and one that breaks its wait; or -errno.
+int csp_epoll_open(int *interrupter);
+/// Reports changes of `descriptor` from now on, and how it is now, with `token`, which is not 0. Returns 0 or errno.
+int csp_epoll_watch(int epoll, int descriptor, uint64_t token, uint32_t interest, bool is_new);
+void csp_epoll_forget(int epoll, int descriptor);
+/// Waits for events, at most `nanoseconds` (negative: for ever; 0: only looks). Returns how many of CSP_POLL_BATCH there are. May return early
+/// with none, as it does after an interruption, which ends the wait that goes on or else the next one.
+int csp_epoll_wait(int epoll, int interrupter, csp_poll_event *events, int64_t nanoseconds);
+void csp_epoll_interrupt(int interrupter);
+/// Whether there seem to be events, which are left for others.
+bool csp_epoll_has_events(int epoll);
+/// Returns 0 or errno.
+int csp_close(int descriptor);
+/// accept4(2): what comes in neither blocks nor is inherited.
+int csp_accept(int descriptor, void *address, uint32_t *length);
+
+/// Between the two, a write to a pipe that nobody reads gives the calling thread no SIGPIPE but an error.
+typedef struct {
+    sigset_t before;
+    bool was_pending;
+} csp_pipe_signal;
+void csp_hold_pipe_signal(csp_pipe_signal *state);
+void csp_release_pipe_signal(csp_pipe_signal *state);
+
 // MARK: Signals that contexts wait for (signal.c)
 
 /// Makes `signal` (1 to 64) one that `csp_signal_wait` returns, and forgets it if it is pending. Keeps what it meant before. Returns 0 or errno.

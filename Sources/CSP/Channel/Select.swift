@@ -133,13 +133,13 @@ public struct _SelectEntry {
     // SAFETY: (whole type) the slots stay in their places for as long as the entries that point to them.
     @usableFromInline
     @frozen
-    enum Kind { case receive, send, after, byDefault, never, mutex, semaphore, condition, group }
+    enum Kind { case receive, send, after, byDefault, never, mutex, semaphore, condition, group, lane }
 
     @usableFromInline var kind: Kind
     @usableFromInline var channel: ChannelRef?
-    /// Or the core of a mutex or a semaphore, a `ConditionArrival`, or a `WaitGroup`.
+    /// Or the core of a mutex or a semaphore, a `ConditionArrival`, a `WaitGroup`, or a `PollLane`.
     @usableFromInline var slot: UnsafeMutableRawPointer?
-    /// For `.after`; for `.semaphore`, how much of it.
+    /// For `.after`; for `.semaphore`, how much of it; for `.lane`, 1 for the turn and 0 for the kernel.
     @usableFromInline var nanoseconds: Int64 = 0
 
     @inlinable @inline(__always)

@@ -126,7 +126,7 @@ func withLocks(
             if special.after >= 0, unsafe entries[special.after].nanoseconds <= entries[index].nanoseconds { continue }
             special.after = index
         case .byDefault: if special.byDefault < 0 { special.byDefault = index }
-        case .mutex, .semaphore, .condition, .group: pointCount += 1
+        case .mutex, .semaphore, .condition, .group, .lane: pointCount += 1
         case .receive, .send, .never: break
         }
     }
@@ -258,11 +258,15 @@ struct SelectWaitRef {
             if cell.after >= 0 { SchedulerCore.timerSubmitted(cell.deadline) }
             thread.wait()
         } else {
-            let isHopeless = unsafe cell.after < 0 && cell.entries.allSatisfy { $0.kind == .never }
-            unsafe withUnsafePointer(to: locks) { locks in
-                unsafe cell.party.block(isHopeless ? .selectNoCases : .select, .unlockAll(locks))
-            }
+            unsafe withUnsafePointer(to: locks) { locks in unsafe cell.party.block(waitReason, .unlockAll(locks)) }
         }
+    }
+
+    /// A wait for a descriptor is a select only where a context may end it.
+    private var waitReason: WaitReason {
+        let entries = unsafe cell.entries
+        if let first = unsafe entries.first, first.kind == .lane { return first.nanoseconds == 0 ? .ioWait : .ioTurn }
+        return unsafe cell.after < 0 && entries.allSatisfy { $0.kind == .never } ? .selectNoCases : .select
     }
 
     /// When somebody has claimed the selection: withdraws the others, and returns what was claimed. Traps when that is a send on a channel that

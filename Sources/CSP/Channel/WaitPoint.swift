@@ -8,6 +8,7 @@ enum WaitPoint {
     case semaphore(SemaphoreRef, Int)
     case condition(ConditionArrivalRef)
     case group(Unmanaged<WaitGroup>)
+    case lane(PollLaneRef, isTurn: Bool)
 
     /// Distinct ones, by address.
     static func collect(
@@ -35,6 +36,7 @@ enum WaitPoint {
         case .semaphore(let semaphore, _): semaphore.lock
         case .condition(let arrival): arrival.condition.lock
         case .group(let group): unsafe group._withUnsafeGuaranteedRef { $0.lock }
+        case .lane(let lane, _): lane.lock
         }
     }
 
@@ -46,6 +48,7 @@ enum WaitPoint {
         case .semaphore(let semaphore, _): semaphore.unlock()
         case .condition(let arrival): arrival.condition.lock.unlock()
         case .group(let group): unsafe group._withUnsafeGuaranteedRef { $0.unlockSettled() }
+        case .lane(let lane, _): lane.lock.unlock()
         }
     }
 
@@ -57,7 +60,7 @@ enum WaitPoint {
         switch self {
         case .mutex(let mutex): mutex.announce()
         case .group(let group): unsafe group._withUnsafeGuaranteedRef { _ = $0.join() }
-        case .semaphore, .condition: break
+        case .semaphore, .condition, .lane: break
         }
     }
 
@@ -68,6 +71,7 @@ enum WaitPoint {
         case .semaphore(let semaphore, let count): semaphore.core.waiters.isEmpty && semaphore.core.free >= count
         case .condition(let arrival): arrival.wasSignalled
         case .group(let group): unsafe group._withUnsafeGuaranteedRef { $0.hasNotJoined }
+        case .lane(let lane, let isTurn): isTurn ? lane.isFree : lane.mayGoOn
         }
     }
 
@@ -83,6 +87,7 @@ enum WaitPoint {
             unsafe semaphore.core.waiters.append(waiter)
         case .condition(let arrival): unsafe arrival.replace(by: waiter)
         case .group(let group): unsafe group._withUnsafeGuaranteedRef { unsafe $0.append(waiter) }
+        case .lane(let lane, let isTurn): unsafe lane.append(waiter, forTurn: isTurn)
         }
     }
 
@@ -103,12 +108,15 @@ enum WaitPoint {
         case .group(let group):
             unsafe group._withUnsafeGuaranteedRef { unsafe $0.remove(waiter) }
             unlock()
+        case .lane(let lane, let isTurn):
+            if unsafe waiter.pointee.isQueued { unsafe lane.remove(waiter, forTurn: isTurn) }
+            unlock()
         }
     }
 }
 
 extension _SelectEntry {
-    // SAFETY: (whole type) by its kind, an entry's slot is the core of a mutex or a semaphore, who has come to a condition, or a group.
+    // SAFETY: (whole type) by its kind, an entry's slot is the core of a mutex or a semaphore, who has come to a condition, a group, or a lane.
     var point: WaitPoint? {
         switch kind {
         case .mutex: unsafe .mutex(MutexRef(slot!.assumingMemoryBound(to: MutexCore.self)))
@@ -117,6 +125,7 @@ extension _SelectEntry {
         case .condition:
             unsafe .condition(ConditionArrivalRef(slot!.assumingMemoryBound(to: ConditionArrival.self)))
         case .group: unsafe .group(Unmanaged.fromOpaque(slot!))
+        case .lane: unsafe .lane(PollLaneRef(slot!.assumingMemoryBound(to: PollLane.self)), isTurn: nanoseconds != 0)
         case .receive, .send, .after, .byDefault, .never: nil
         }
     }

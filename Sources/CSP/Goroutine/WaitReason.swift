@@ -2,7 +2,7 @@
 @usableFromInline
 enum WaitReason: UInt8 {
     case none, channelSend, channelReceive, select, selectNoCases, sleep, waitGroup, run, yield
-    case mutex, readLock, writeLock, condition, semaphore, idle
+    case mutex, readLock, writeLock, condition, semaphore, idle, ioWait, ioTurn
 
     var description: String {
         switch self {
@@ -21,6 +21,8 @@ enum WaitReason: UInt8 {
         case .condition: "sync.Cond.Wait"
         case .semaphore: "semacquire"
         case .idle: "wait until idle"
+        case .ioWait: "IO wait"
+        case .ioTurn: "IO turn"
         }
     }
 }

@@ -82,7 +82,7 @@ extension SchedulerCore {
         // As a worker that goes to sleep: see Idle.swift. It also looks whether anybody sleeps until the next deadline.
         cell.awake.subtract(1, ordering: .sequentiallyConsistent)
         let isWanted = cell.global.count.load(ordering: .sequentiallyConsistent) > 0
-        return isWanted || earliestDeadline() < cell.watchedDeadline ? .wake : .nothing
+        return isWanted || earliestDeadline() < cell.watchedDeadline || isPollerForsaken ? .wake : .nothing
     }
 
     func follow(_ release: Release) {

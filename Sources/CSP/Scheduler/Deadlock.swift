@@ -7,7 +7,7 @@ import Synchronization
 // With the idle lock held, no worker can be woken, and nothing can happen any more if all of this holds:
 // - every worker sleeps: none runs a goroutine, with a processor or without, and none looks for one
 // - no processor and not the global queue has a goroutine, which follows for the former (Idle.swift, fact 1)
-// - no timer is set
+// - no timer is set, and nobody waits for a descriptor
 // - every thread of the process is one of the runtime's own that sleeps until somebody asks, or waits in ThreadParker.wait.
 // The last needs care, for a thread that has been signalled but has not run yet must not count as waiting. So it counts itself once it is asleep, and
 // whoever signals it takes that back before doing anything else, a sleep above all. Whoever signals is awake meanwhile: a foreign thread that does not
@@ -18,11 +18,14 @@ extension SchedulerCore {
     /// Without locks. Ends the process when all goroutines are asleep for good.
     @inline(never)
     func checkDeadlock() {
-        guard cell.awake.load(ordering: .sequentiallyConsistent) == 0, isAnybodyStuck else { return }
+        guard cell.awake.load(ordering: .sequentiallyConsistent) == 0, isAnybodyStuck,
+            cell.poller.waiting.load(ordering: .sequentiallyConsistent) == 0
+        else { return }
         cell.idleLock.lock()
         let isQuiet =
             cell.sleepers == cell.workers && cell.awake.load(ordering: .sequentiallyConsistent) == 0
             && cell.global.count.load(ordering: .sequentiallyConsistent) == 0 && earliestDeadline() == .max
+            && cell.poller.waiting.load(ordering: .sequentiallyConsistent) == 0
         let isOver = isQuiet && foreignThreads == 0 && isAnybodyStuck
         cell.idleLock.unlock()
         if isOver {

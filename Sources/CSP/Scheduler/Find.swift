@@ -85,9 +85,13 @@ extension WorkerRef {
                 continue
             }
             if core.earliestDeadline() != .max { _ = runDueTimers(processor, core, csp_now()) }
-            if tick % Self.globalTick < 16, let one = takeGlobal(processor, most: 1) { return one }
+            if tick % Self.globalTick < 16 {
+                if core.cell.poller.wantsLooks { _ = core.cell.poller.look() }
+                if let one = takeGlobal(processor, most: 1) { return one }
+            }
             if let local = takeLocal(processor) { return local }
             if let one = takeGlobal(processor, most: 128) { return one }
+            if core.cell.poller.wantsLooks, core.cell.poller.look(), let one = takeLocal(processor) { return one }
             if let found = linger(processor, core) { return found }
             if processor.isEmpty, !sleep() { return nil }
         }
@@ -134,6 +138,7 @@ extension WorkerRef {
                 watchStart = now
             }
             if runDueTimers(processor, core, now), let one = takeLocal(processor) { return one }
+            if core.cell.poller.wantsLooks, core.cell.poller.look(), let one = takeLocal(processor) { return one }
             if now - start >= cell.lingerNanoseconds {
                 cell.lingerNanoseconds = max(QueueWatch.nanoseconds * 5 / 4, cell.lingerNanoseconds / 2)
                 return nil

@@ -50,10 +50,12 @@ extension SchedulerCore {
         return nil
     }
 
-    /// Guarded by idleLock: prefers a worker that nobody counts on for timers.
+    /// Guarded by idleLock: prefers a worker that nobody counts on for timers or events.
     private func takeIdleWorker() -> WorkerRef? {
         var chosen = cell.firstIdleWorker
-        if chosen?.cell.watchesTimers == true, let other = chosen?.cell.nextIdle { chosen = other }
+        while let one = chosen, one.cell.watchesTimers || one.cell.attends, let other = one.cell.nextIdle {
+            chosen = other
+        }
         if let chosen { unlink(chosen) }
         return chosen
     }
@@ -130,7 +132,10 @@ extension WorkerRef {
     }
 
     func wake() {
+        // Before the worker can go on and change it.
+        let attends = cell.attends
         cell.wakeUp.store(1, ordering: .releasing)
+        if attends { return SchedulerCore.running.cell.poller.backend.interrupt() }
         // SAFETY: workers are immortal.
         unsafe csp_futex_wake(futexWord, 1)
     }
@@ -186,18 +191,28 @@ extension WorkerRef {
             core.cell.watchedDeadline = deadline
         }
         var watches = cell.watchesTimers
+        cell.attends = core.mayAttend()
+        let attends = cell.attends
+        defer { if attends { endAttendance() } }
         // More of them than there are processors, all of which may never be wanted again.
-        let isSurplus = core.cell.sleepers > core.cell.maxProcs.load(ordering: .relaxed)
+        let isSurplus = !attends && core.cell.sleepers > core.cell.maxProcs.load(ordering: .relaxed)
         let allSleep = core.cell.sleepers == core.cell.workers
         core.cell.idleLock.unlock()
         if allSleep, deadline == .max { core.checkDeadlock() }
 
         while cell.wakeUp.load(ordering: .acquiring) == 0 {
             let left = watches ? max(0, deadline - csp_now()) : isSurplus ? SchedulerCore.patience : -1
-            // SAFETY: workers are immortal.
-            if left != 0 { unsafe csp_futex_wait(futexWord, 0, left) }
+            if left != 0, attends {
+                if attend(atMost: left) {
+                    csp_set_coarse_now(csp_now())
+                    return true
+                }
+            } else if left != 0 {
+                // SAFETY: workers are immortal.
+                unsafe csp_futex_wait(futexWord, 0, left)
+            }
             if watches, csp_now() >= deadline {
-                if riseForTimers() {
+                if rise() {
                     csp_set_coarse_now(csp_now())
                     return true
                 }
@@ -230,16 +245,18 @@ extension WorkerRef {
         return true
     }
 
-    /// False when somebody has just woken this worker, or there is no processor to run timers on (then all are busy, and
+    /// For timers or events. False when somebody has just woken this worker, or there is no processor to run timers on (then all are busy, and
     /// look at the timers themselves).
-    private func riseForTimers() -> Bool {
+    func rise() -> Bool {
         let core = SchedulerCore.running
         core.cell.idleLock.lock()
         defer { core.cell.idleLock.unlock() }
         guard cell.isIdle else { return false }
         guard takeBack() else {
-            cell.watchesTimers = false
-            core.cell.watchedDeadline = .max
+            if cell.watchesTimers {
+                cell.watchesTimers = false
+                core.cell.watchedDeadline = .max
+            }
             return false
         }
         core.unlink(self)

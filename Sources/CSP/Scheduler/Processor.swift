@@ -116,6 +116,7 @@ struct ProcessorRef: Equatable {
     var isAlone: Bool {
         isEmpty && cell.timers.earliest.load(ordering: .relaxed) == .max && !cell.isRetired.load(ordering: .relaxed)
             && SchedulerCore.running.cell.global.count.load(ordering: .relaxed) == 0
+            && !SchedulerCore.running.cell.poller.wantsLooks
     }
 
     /// Whether its worker should do more than take the next goroutine from here: now and then, if there are timers, or others' goroutines that must
@@ -126,5 +127,6 @@ struct ProcessorRef: Equatable {
         if cell.tick.load(ordering: .relaxed) & 15 != 0 { return false }
         return cell.timers.earliest.load(ordering: .relaxed) != .max
             || SchedulerCore.running.cell.global.count.load(ordering: .relaxed) > 0
+            || SchedulerCore.running.cell.poller.wantsLooks
     }
 }

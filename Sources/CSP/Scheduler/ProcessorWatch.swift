@@ -16,6 +16,7 @@ struct ProcessorWatch {
     }
     private var sights: [Sight] = []
     private var globalWaited = false
+    private var pollWatch = PollWatch()
     private var last: Int64 = 0
     /// How long to wait until the next look, if all processors are busy.
     private(set) var delay = Monitor.doze
@@ -25,7 +26,8 @@ struct ProcessorWatch {
     mutating func look(_ core: SchedulerCore) -> Bool {
         let now = csp_now()
         csp_set_coarse_now(now)
-        let globalWaits = core.cell.global.count.load(ordering: .relaxed) > 0
+        let isNeglected = core.cell.poller.isNeglected(&pollWatch, now)
+        let globalWaits = core.cell.global.count.load(ordering: .relaxed) > 0 || isNeglected
         let isLate = core.earliestDeadline() < now - Monitor.period
         let anyIdle = core.cell.idleProcessors.load(ordering: .sequentiallyConsistent) > 0
         // Two looks in quick succession say nothing about what lasts.
@@ -49,7 +51,7 @@ struct ProcessorWatch {
             if Int32(bitPattern: last.tail &- head) > 0 { lasting = true }
             if sight.next != 0, sight.next == last.next, !moves { lasting = true }
             if !anyIdle, !moves, hasWaiting || globalWaits || isLate {
-                handedOn = watchRun(one, last, &sight, now, core) || handedOn
+                handedOn = watchRun(one, last, &sight, now, core, isNeglected) || handedOn
             }
             // What lasts is judged over a whole period, what blocks from look to look.
             if isSoon {
@@ -66,7 +68,8 @@ struct ProcessorWatch {
 
     /// Hands a processor on, for which something waits, when its goroutine blocks in the kernel or has computed for too long. True if it blocked.
     private mutating func watchRun(
-        _ processor: ProcessorRef, _ last: Sight, _ sight: inout Sight, _ now: Int64, _ core: SchedulerCore
+        _ processor: ProcessorRef, _ last: Sight, _ sight: inout Sight, _ now: Int64, _ core: SchedulerCore,
+        _ mustLook: Bool
     ) -> Bool {
         guard let worker = processor.cell.worker else { return false }
         let thread = worker.cell.threadID.load(ordering: .relaxed)
@@ -86,6 +89,8 @@ struct ProcessorWatch {
             return false
         }
         core.handOn(processor, of: worker)
+        // The processor is idle now, if only events wait.
+        if mustLook { core.wakeWorker() }
         sight.since = now
         sight.cpuTime = -1
         return isBlocked

@@ -25,6 +25,7 @@ struct SchedulerCell: ~Copyable {
     /// Workers that own a processor: running goroutines, or looking for one.
     let awake = Atomic<Int>(0)
     let idleProcessors = Atomic<Int>(0)
+    var poller = Poller()
     let idleLock = OwnedLock()
     // Guarded by idleLock.
     var firstIdleWorker: WorkerRef?

@@ -54,6 +54,8 @@ struct WorkerCell: ~Copyable {
     var nextIdle: WorkerRef?
     var isIdle = false
     var watchesTimers = false
+    /// Sleeps in the poller and not on its futex. Cleared by the worker itself.
+    var attends = false
     /// Waits for its goroutine, without a processor.
     var waitsForLocked = false
     /// Its goroutine, which another worker has found runnable.
