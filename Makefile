@@ -11,6 +11,10 @@ SWIFT_FILES = $(shell find Package.swift Sources Tests Examples Benchmarks -name
 # Further numbers of Ps for a million goroutines; the other stress tests go through 1, 2, 4 and 16 by themselves.
 SCALE_PROCS ?= 1 4 16
 
+# A warning is an error. SwiftPM leaves that out for packages we depend on, and takes -Werror for Swift's option of that name, which has one argument: so
+# something must come behind it.
+STRICT = -Xswiftc -warnings-as-errors -Xcc -Werror -Xcc -DCSP_STRICT
+
 .PHONY: help
 help: ## Lists these targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +31,7 @@ lint: ## Checks the format, and that each unsafe step says why it is safe.
 
 .PHONY: warnings
 warnings: ## Builds everything in debug; a warning is an error.
-	swift build --build-tests --scratch-path .build-warnings -Xswiftc -warnings-as-errors -Xcc -Werror
+	swift build --build-tests --scratch-path .build-warnings $(STRICT)
 
 .PHONY: test
 test: ## Runs all tests in debug, as the README says.
@@ -35,17 +39,17 @@ test: ## Runs all tests in debug, as the README says.
 
 .PHONY: test-release
 test-release: ## Runs all tests in release; a warning is an error.
-	swift test -c release --scratch-path .build-release -Xswiftc -warnings-as-errors -Xcc -Werror
+	swift test -c release --scratch-path .build-release $(STRICT)
 
 .PHONY: stress
 stress: ## Runs the stress tests at length, in release, with 1, 2, 4 and 16 Ps.
-	swift build --build-tests -c release --scratch-path .build-release -Xswiftc -warnings-as-errors -Xcc -Werror
+	swift build --build-tests -c release --scratch-path .build-release $(STRICT)
 	CSP_STRESS=1 swift test --skip-build -c release --scratch-path .build-release \
-	    -Xswiftc -warnings-as-errors -Xcc -Werror --filter CSPStressTests
+	    $(STRICT) --filter CSPStressTests
 	for procs in $(SCALE_PROCS); do \
 	    echo "-- CSP_MAXPROCS=$$procs"; \
 	    CSP_STRESS=1 CSP_MAXPROCS=$$procs swift test --skip-build -c release --scratch-path .build-release \
-	        -Xswiftc -warnings-as-errors -Xcc -Werror --filter manyGoroutinesParkAndAreWokenByClose; \
+	        $(STRICT) --filter manyGoroutinesParkAndAreWokenByClose; \
 	done
 
 .PHONY: fatal
@@ -59,30 +63,30 @@ refused: ## Checks that the compiler refuses races and other mistakes, with the 
 
 .PHONY: checks
 checks: ## Runs all tests with the runtime's invariants asserted (trait InternalChecks).
-	swift test --traits InternalChecks --scratch-path .build-checks -Xswiftc -warnings-as-errors -Xcc -Werror
+	swift test --traits InternalChecks --scratch-path .build-checks $(STRICT)
 
 .PHONY: tsan
 tsan: ## Runs tests under ThreadSanitizer, which must report what is racy and nothing else.
-	swift build --build-tests --sanitize=thread --scratch-path .build-tsan -Xswiftc -warnings-as-errors -Xcc -Werror
+	swift build --build-tests --sanitize=thread --scratch-path .build-tsan $(STRICT)
 	Scripts/check-races .build-tsan
 	# One round each, with another seed every time: to the sanitizer a second one is much the same.
-	CSP_STRESS=0 swift test --skip-build --sanitize=thread --scratch-path .build-tsan -Xswiftc -warnings-as-errors -Xcc -Werror \
+	CSP_STRESS=0 swift test --skip-build --sanitize=thread --scratch-path .build-tsan $(STRICT) \
 	    --filter 'CSPTests|CSPTestingTests|SyncStressTests|MapStressTests|ContextStressTests|TaskStressTests|CSPStressTests.StressTests'
 
 .PHONY: asan
 asan: ## Runs tests under AddressSanitizer, which must report wrong uses of memory and leaks, and nothing else.
-	swift build --build-tests --sanitize=address --scratch-path .build-asan -Xswiftc -warnings-as-errors -Xcc -Werror
+	swift build --build-tests --sanitize=address --scratch-path .build-asan $(STRICT)
 	Scripts/check-addresses .build-asan
 	# Without XCTest, which leaks.
-	swift test --skip-build --sanitize=address --scratch-path .build-asan -Xswiftc -warnings-as-errors -Xcc -Werror \
+	swift test --skip-build --sanitize=address --scratch-path .build-asan $(STRICT) \
 	    --disable-xctest --filter 'CSPTests|CSPTestingTests'
 
 .PHONY: fallbacks
 fallbacks: ## Runs the tests in release as on kernels without membarrier, then without guards that need no mapping.
 	CSP_MEMBARRIER=off swift test -c release --scratch-path .build-release \
-	    -Xswiftc -warnings-as-errors -Xcc -Werror --filter 'CSPTests|CSPTestingTests|CSPStressTests'
+	    $(STRICT) --filter 'CSPTests|CSPTestingTests|CSPStressTests'
 	CSP_STACK_GUARD=mprotect swift test --skip-build -c release --scratch-path .build-release \
-	    -Xswiftc -warnings-as-errors -Xcc -Werror --filter CSPTests
+	    $(STRICT) --filter CSPTests
 
 .PHONY: examples
 examples: ## Builds and tests the Examples package.

@@ -74,7 +74,7 @@ struct PollCellRef: Equatable, @unchecked Sendable {
     nonisolated(unsafe) private static var firstFree: PollCellRef?
     private static let chunk = 64
     /// All chunks. A search for leaks comes by here to those who wait for a descriptor, since what wakes them, the kernel, cannot be looked into.
-    nonisolated(unsafe) private static var chunks: [UnsafeMutablePointer<PollCell>] = []
+    nonisolated(unsafe) private static var chunks: [UnsafeMutablePointer<PollCell>] = unsafe []
 
     /// A cell for a new descriptor, whose timers will be in `processor`'s heap.
     static func take(_ processor: ProcessorRef) -> PollCellRef {
