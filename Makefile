@@ -66,7 +66,7 @@ tsan: ## Runs tests under ThreadSanitizer, which must report what is racy and no
 	swift build --build-tests --sanitize=thread --scratch-path .build-tsan -Xswiftc -warnings-as-errors -Xcc -Werror
 	Scripts/check-races .build-tsan
 	swift test --skip-build --sanitize=thread --scratch-path .build-tsan -Xswiftc -warnings-as-errors -Xcc -Werror \
-	    --filter 'CSPTests|CSPTestingTests|SyncStressTests|MapStressTests|ContextStressTests|TaskStressTests|CSPStressTests.StressTests'
+	    --filter 'CSPTests|CSPTestingTests|SyncStressTests|MapStressTests|ContextStressTests|TaskStressTests|ModelTests|CSPStressTests.StressTests'
 
 .PHONY: fallbacks
 fallbacks: ## Runs the tests in release as on kernels without membarrier, then without guards that need no mapping.
