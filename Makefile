@@ -71,7 +71,7 @@ tsan: ## Runs tests under ThreadSanitizer, which must report what is racy and no
 	Scripts/check-races .build-tsan
 	# One round each, with another seed every time: to the sanitizer a second one is much the same.
 	CSP_STRESS=0 swift test --skip-build --sanitize=thread --scratch-path .build-tsan $(STRICT) \
-	    --filter 'CSPTests|CSPTestingTests|SyncStressTests|MapStressTests|ContextStressTests|TaskStressTests|CSPStressTests.StressTests'
+	    --filter 'CSPTests|CSPTestingTests|SyncStressTests|MapStressTests|ContextStressTests|TaskStressTests|ModelTests|CSPStressTests.StressTests|CSPNetTests'
 
 .PHONY: asan
 asan: ## Runs tests under AddressSanitizer, which must report wrong uses of memory and leaks, and nothing else.

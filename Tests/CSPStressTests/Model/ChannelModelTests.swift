@@ -28,15 +28,15 @@ import Testing
     }
 
     @Test func goroutines() async {
-        await runPrograms(rounds: 600, stressedRounds: 20_000) { _ in .goroutine }
+        await runPrograms(rounds: 400, stressedRounds: 20_000) { _ in .goroutine }
     }
 
     @Test func threads() async {
-        await runPrograms(rounds: 150, stressedRounds: 3_000) { _ in .thread }
+        await runPrograms(rounds: 100, stressedRounds: 3_000) { _ in .thread }
     }
 
     @Test func goroutinesThreadsAndTasks() async {
-        await runPrograms(rounds: 200, stressedRounds: 4_000) { random in
+        await runPrograms(rounds: 100, stressedRounds: 4_000) { random in
             ChannelRun.Kind.allCases.randomElement(using: &random)!
         }
     }

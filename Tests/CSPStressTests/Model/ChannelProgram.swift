@@ -22,7 +22,7 @@ struct ChannelProgram {
         let scriptCount = Int.random(in: 2...4, using: &random)
         capacities = (0..<Int.random(in: 1...3, using: &random)).map { _ in Int.random(in: 0...2, using: &random) }
         owners = capacities.map { _ in
-            Int.random(in: 0..<3, using: &random) == 0 ? Int.random(in: 0..<scriptCount, using: &random) : nil
+            Int.random(in: 0..<5, using: &random) < 2 ? Int.random(in: 0..<scriptCount, using: &random) : nil
         }
         for script in 0..<scriptCount {
             scripts.append([])
@@ -41,10 +41,10 @@ struct ChannelProgram {
         let any = makeCase(script, &random)
         switch Int.random(in: 0..<20, using: &random) {
         case 0: return .count(channel)
-        case 1...2:
+        case 1...3:
             guard owners[channel] == script, closed.insert(channel).inserted else { return nil }
             return .close(channel)
-        case 3...7: return any.isOfNoChannel ? nil : .choose([any])
+        case 4...7: return any.isOfNoChannel ? nil : .choose([any])
         case 8...11: return .choose([any], hasDefault: true)
         default:
             let cases = [any] + (0..<Int.random(in: 1...2, using: &random)).map { _ in makeCase(script, &random) }

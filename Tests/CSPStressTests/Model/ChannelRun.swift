@@ -114,8 +114,15 @@ final class ChannelRun: Sendable {
     /// by another before that one was seen, too: then the other has ended one operation and begun the next in between.
     private func nextQuietMoment(started: Int) -> Int? {
         var patience = Patience()
+        var last = -1
         while true {
             let before = clock.load(ordering: .acquiring)
+            // To look is to change: a lock that is taken and released publishes what can be done. So not while something goes on.
+            if before != last {
+                last = before
+                if !patience.wait() { return nil }
+                continue
+            }
             let left = started - finished.load(ordering: .acquiring)
             let waiting = channels.reduce(into: Set<UInt>()) { all, channel in
                 let waits = channel.waits
