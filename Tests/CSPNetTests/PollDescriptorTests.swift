@@ -66,6 +66,36 @@ private func failure(_ body: () throws(PollFailure) -> Void) -> PollFailure? {
 }
 
 @Suite struct PollDescriptorTests {
+    // Closed between the system call that would have blocked and the wait for the kernel: who closes waits for who is there.
+    @Test(arguments: [false, true]) func closingBeforeTheWaitHasBegun(_ hasContext: Bool) {
+        inGoroutine {
+            let (a, _) = pair()
+            let (context, cancel) = Context.background.withCancel()
+            defer { cancel() }
+            let closed = Channel<Never>()
+            try a.enter(.reading, nil)
+            go("closer") {
+                a.close()
+                closed.close()
+            }
+            #expect(eventually { isParked("closer", for: "chan receive") })
+            #expect(failure { () throws(PollFailure) in try a.wait(.reading, hasContext ? context : nil) } == .closed)
+            _ = closed.receive()
+        }
+    }
+
+    @Test func closingBeforeTheWaitOfATaskHasBegun() async throws {
+        let (a, _) = pair()
+        try await a.enterSuspending(.reading)
+        async let closed: Void = Goroutine.run("closer of a task's") { a.close() }
+        while !isParked("closer of a task's", for: "chan receive") { try await Task.sleep(for: .milliseconds(1)) }
+        do throws(PollFailure) {
+            try await a.waitSuspending(.reading)
+            Issue.record("not closed")
+        } catch { #expect(error == .closed) }
+        await closed
+    }
+
     @Test func aReaderParksUntilThereIsSomething() {
         inGoroutine {
             let (a, b) = pair()

@@ -13,7 +13,7 @@ extension PollDescriptor {
             var nothing = _Placed<Void>(())
             let index = await _chooseSuspending(PollPlan(lane, forTurn: true), &nothing)
             if index < 0 { throw .taskCancelled }
-            if let failure = lane.resume() { throw failure }
+            try resume(lane)
         case .failed(let failure): throw failure
         }
     }
@@ -34,6 +34,6 @@ extension PollDescriptor {
                 throw .taskCancelled
             }
         }
-        if let failure = lane.resume() { throw failure }
+        try resume(lane)
     }
 }

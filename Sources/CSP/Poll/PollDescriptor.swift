@@ -63,7 +63,7 @@ package final class PollDescriptor: Sendable {
         } else {
             Bubble.withWorkOutside { lane.waitForTurn() }
         }
-        if let failure = lane.resume() { throw failure }
+        try resume(lane)
     }
 
     /// After a system call that would have blocked: waits until it may succeed. When this throws the operation has been left.
@@ -83,7 +83,7 @@ package final class PollDescriptor: Sendable {
         } else {
             Bubble.withWorkOutside { lane.park() }
         }
-        if let failure = lane.resume() { throw failure }
+        try resume(lane)
     }
 
     /// The operation is over.
@@ -156,6 +156,14 @@ package final class PollDescriptor: Sendable {
         lock.unlock()
         defer { giveUp() }
         return try body(descriptor)
+    }
+
+    /// With the turn, after a wait: the caller may try the system call. When this throws the operation has been left.
+    func resume(_ lane: PollLaneRef) throws(PollFailure) {
+        var wasLast = false
+        guard let failure = lane.resume(&wasLast) else { return }
+        if wasLast { giveUp() }
+        throw failure
     }
 
     /// Somebody who counts in `users` does not use it any more.

@@ -117,10 +117,12 @@ struct PollLaneRef: Equatable, BitwiseCopyable, @unchecked Sendable {
     }
 
     /// With the turn, after a wait: nil if the caller may try the system call. Otherwise the turn is gone.
-    func resume() -> PollFailure? {
+    /// - Parameter wasLast: As what `leave` returns: it was closed before the caller could begin to wait.
+    func resume(_ wasLast: inout Bool) -> PollFailure? {
         lock.lock()
         let state = core.state
         guard state.isDisjoint(with: [.expired, .closed]) else {
+            wasLast = state.isSuperset(of: [.active, .closed])
             leaveLocked()
             return state.contains(.closed) ? .closed : .deadlineExceeded
         }
