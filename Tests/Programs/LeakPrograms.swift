@@ -79,7 +79,7 @@ let leakPrograms: [String: @Sendable () -> Void] = [
         for number in 1...20 { leakyFunction(number) }
         park((1...20).map { "leaky\($0)" }, for: "chan send")
         startLoad()
-        for _ in 1...20 {
+        for _ in 1...8 {
             let found = Goroutine.leaks()
             if let obstacle = found.obstacle { print(obstacle) }
             for leak in found where leak.name?.hasPrefix("leaky") != true { print("wrong:", leak) }
