@@ -248,24 +248,6 @@ let racyPrograms: [String: @Sendable () -> Void] = [
         both(
             { Goroutine.withLockedThread { shared.value = 1 } }, { Goroutine.withLockedThread { shared.value = 2 } })
     },
-    // Each goes on by a channel of its own, from a goroutine that has nothing to do with the other.
-    "racy-plain-threads": {
-        let shared = Shared(), ended = WaitGroup(), starts = [Channel<Int>(), Channel<Int>()]
-        for start in starts {
-            ended.add()
-            startThread {
-                shared.value = start.receive()!
-                ended.done()
-            }
-        }
-        for n in 0..<2 {
-            go {
-                Time.sleep(for: .milliseconds(20 * n))
-                starts[n] <- n
-            }
-        }
-        ended.wait()
-    },
     "racy-task-and-goroutine": {
         let shared = Shared(), done = WaitGroup()
         done.add()
