@@ -10,21 +10,22 @@ struct PollCell: ~Copyable {
     var nextFree: PollCellRef?
     /// Increases with each descriptor.
     let generation = Atomic<UInt64>(0)
-    var reading: PollLane
-    var writing: PollLane
+    /// For reading, and for writing. Not in here: to find the second one's address is to look at the first as far as the race detector can tell.
+    fileprivate let lanes: UnsafeMutablePointer<PollLane>
 
     /// For a cell at `address`, which its timers name.
     fileprivate init(at address: UnsafeMutableRawPointer) {
-        reading = unsafe PollLane(
-            deadline: TimerNode(object: address) { cell, _ in
-                unsafe PollCellRef(pointer: cell.assumingMemoryBound(to: PollCell.self)).reading.expire()
-                return 0
-            })
-        writing = unsafe PollLane(
-            deadline: TimerNode(object: address) { cell, _ in
-                unsafe PollCellRef(pointer: cell.assumingMemoryBound(to: PollCell.self)).writing.expire()
-                return 0
-            })
+        unsafe lanes = .allocate(capacity: 2)
+        let reading = unsafe TimerNode(object: address) { cell, _ in
+            unsafe PollCellRef(pointer: cell.assumingMemoryBound(to: PollCell.self)).reading.expire()
+            return 0
+        }
+        let writing = unsafe TimerNode(object: address) { cell, _ in
+            unsafe PollCellRef(pointer: cell.assumingMemoryBound(to: PollCell.self)).writing.expire()
+            return 0
+        }
+        unsafe lanes.initialize(to: PollLane(deadline: reading))
+        unsafe (lanes + 1).initialize(to: PollLane(deadline: writing))
     }
 }
 
@@ -38,12 +39,8 @@ struct PollCellRef: Equatable, @unchecked Sendable {
 
     static func == (a: PollCellRef, b: PollCellRef) -> Bool { unsafe a.pointer == b.pointer }
 
-    var reading: PollLaneRef {
-        unsafe withUnsafeMutablePointer(to: &pointer.pointee.reading) { unsafe PollLaneRef($0) }
-    }
-    var writing: PollLaneRef {
-        unsafe withUnsafeMutablePointer(to: &pointer.pointee.writing) { unsafe PollLaneRef($0) }
-    }
+    var reading: PollLaneRef { unsafe PollLaneRef(pointer.pointee.lanes) }
+    var writing: PollLaneRef { unsafe PollLaneRef(pointer.pointee.lanes + 1) }
 
     // MARK: Tokens
 

@@ -25,10 +25,13 @@ struct PollLane: ~Copyable {
     fileprivate var turns = WaitList()
     fileprivate var parked = WaitList()
     // Guarded by its heap's lock, under which the lane's is taken.
-    fileprivate var deadline: TimerNode
+    fileprivate let deadline: UnsafeMutablePointer<TimerNode>
 
     /// - Parameter deadline: Calls `expire`.
-    init(deadline: consuming TimerNode) { self.deadline = deadline }
+    init(deadline: consuming TimerNode) {
+        unsafe self.deadline = .allocate(capacity: 1)
+        unsafe self.deadline.initialize(to: deadline)
+    }
 }
 
 struct PollLaneState: OptionSet {
@@ -243,9 +246,7 @@ struct PollLaneRef: Equatable, BitwiseCopyable, @unchecked Sendable {
     /// With the lock.
     var isClosed: Bool { core.state.contains(.closed) }
 
-    private var node: UnsafeMutablePointer<TimerNode> {
-        unsafe withUnsafeMutablePointer(to: &pointer.pointee.deadline) { unsafe $0 }
-    }
+    private var node: UnsafeMutablePointer<TimerNode> { unsafe pointer.pointee.deadline }
 
     /// From `nanoseconds` on, operations fail, also one that waits now; nil: never, and from now on no more.
     func setDeadline(_ nanoseconds: Int64?) {
@@ -263,7 +264,7 @@ struct PollLaneRef: Equatable, BitwiseCopyable, @unchecked Sendable {
 
     /// Before a new descriptor: nobody uses the lane. Its timers belong to `processor`'s heap from now on.
     func begin(_ processor: ProcessorRef) {
-        unsafe pointer.pointee.deadline.heap.store(processor.cell.index, ordering: .releasing)
+        unsafe node.pointee.heap.store(processor.cell.index, ordering: .releasing)
         lock.lock()
         core.state = []
         lock.unlock()
