@@ -133,7 +133,6 @@ struct ChannelRef: Equatable, @unchecked Sendable {
             unsafe enqueue(waiter, direction)
             let party = unsafe waiter.pointee.party
             party.block(direction == .send ? .channelSend : .channelReceive, .unlockChannel(self))
-            RaceDetector.hasWaited(for: self)
             return unsafe waiter.pointee.succeeded
         }
     }

@@ -46,6 +46,11 @@ enum RaceDetector {
         if isOn, unsafe channel.core.timer != nil { unsafe csp_race_acquire(channel.lockWord.address) }
     }
 
+    /// The same for an operation on one channel.
+    static func hasWaited(_ afterwards: Afterwards) {
+        if isOn, case .unlockChannel(let channel) = afterwards { hasWaited(for: channel) }
+    }
+
     /// A goroutine is back from the scheduler: after who has made it ready, and after the beginning of the thread that it is on now, which has
     /// initialised its thread locals.
     static func goOn(_ goroutine: GoroutineRef) {

@@ -129,6 +129,7 @@ extension GoroutineRef {
         csp_race_ignore()
         park(reason, afterwards, isWatched: true)
         RaceDetector.goOn(self)
+        RaceDetector.hasWaited(afterwards)
     }
 
     @inline(__always)

@@ -24,6 +24,7 @@ extension ProcessorRef {
 extension TimerNode {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// Puts an idle node that is nobody else's yet into the heap of the caller's processor.
+    @inline(__always)
     static func arm(_ node: UnsafeMutablePointer<TimerNode>, at deadline: Int64) {
         let processor = ProcessorRef.forTimers()
         RaceDetector.ignoring {
@@ -47,6 +48,7 @@ extension TimerNode {
     }
 
     /// Runs `body` under the lock of the heap that the node was last in; nil when it never was in one.
+    @inline(__always)
     static func withHeap<T>(of node: UnsafeMutablePointer<TimerNode>, _ body: (ProcessorRef?) -> T) -> T {
         RaceDetector.ignoring {
             let index = unsafe node.pointee.heap.load(ordering: .acquiring)

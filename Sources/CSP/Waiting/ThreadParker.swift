@@ -68,6 +68,20 @@ struct ThreadParker {
         }
     }
 
+    /// Waits, once what `afterwards` names is released. Not inlined, or where a channel is waited for the goroutine's way would not be.
+    @inline(never)
+    func block(_ afterwards: Afterwards) {
+        // SAFETY: they are on the caller's stack.
+        switch afterwards {
+        case .unlockChannel(let channel): channel.unlock()
+        case .unlock(let lock): lock.unlock()
+        case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
+        case .nothing, .enqueue, .recycle: break
+        }
+        wait()
+        RaceDetector.hasWaited(afterwards)
+    }
+
     func ready() {
         if unsafe state.pointee.exchange(Self.signalled, ordering: .acquiringAndReleasing) == Self.asleep {
             RaceDetector.ignoring { _ = Self.asleepCount.subtract(1, ordering: .sequentiallyConsistent) }

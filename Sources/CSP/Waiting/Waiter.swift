@@ -91,17 +91,8 @@ enum Party {
     @inline(__always)
     func block(_ reason: WaitReason, _ afterwards: Afterwards) {
         switch self {
-        case .goroutine(let goroutine):
-            goroutine.park(reason, afterwards)
-        case .thread(let thread):
-            // SAFETY: they are on this stack.
-            switch afterwards {
-            case .unlockChannel(let channel): channel.unlock()
-            case .unlock(let lock): lock.unlock()
-            case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
-            case .nothing, .enqueue, .recycle: break
-            }
-            thread.wait()
+        case .goroutine(let goroutine): goroutine.park(reason, afterwards)
+        case .thread(let thread): thread.block(afterwards)
         case .task: fatal("fatal error: a Swift task was to be parked")
         }
     }
