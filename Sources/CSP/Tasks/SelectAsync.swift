@@ -21,7 +21,9 @@ nonisolated(nonsending)
     try await _selectSuspending(cases(), isPrioritized: prioritized)
 }
 
+// Not specialized: with seven cases that ends Swift 6.3's optimizer ("too many/large bit fields allocated in function", in Mem2Reg).
 @inlinable
+@_semantics("optimize.sil.specialize.generic.never")
 nonisolated(nonsending)
     func _selectSuspending<C: SelectCase & ~Copyable>(
         _ cases: consuming C, isPrioritized: Bool
