@@ -8,6 +8,8 @@ let package = Package(
     products: [
         .library(name: "CSP", targets: ["CSP"]),
         .library(name: "CSPNet", targets: ["CSPNet"]),
+        // Foundation's Data for CSPNet, whose users need not load Foundation.
+        .library(name: "CSPNetFoundation", targets: ["CSPNetFoundation"]),
         // For test targets only: it needs the toolchain's Testing and XCTest.
         .library(name: "CSPTesting", targets: ["CSPTesting"]),
     ],
@@ -34,12 +36,15 @@ let package = Package(
             name: "CSPNet",
             dependencies: ["CSP", "CCSP", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
+        .target(name: "CSPNetFoundation", dependencies: ["CSP", "CSPNet"], swiftSettings: strict),
         .target(name: "CSPTesting", dependencies: ["CSP"], swiftSettings: strict),
         .executableTarget(name: "tour", dependencies: ["CSP"], swiftSettings: strict),
         .testTarget(name: "CSPTests", dependencies: ["CSP"], swiftSettings: strict),
         .testTarget(
             name: "CSPNetTests",
-            dependencies: ["CSP", "CSPNet", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "CSP", "CSPNet", "CSPNetFoundation", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict),
         .testTarget(name: "CSPTestingTests", dependencies: ["CSP", "CSPTesting"], swiftSettings: strict),
         .testTarget(

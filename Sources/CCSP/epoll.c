@@ -3,14 +3,17 @@
 #include "ccsp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,6 +93,36 @@ void csp_epoll_interrupt(int interrupter) {
 
 int csp_accept(int descriptor, void *address, uint32_t *length) {
     return accept4(descriptor, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+int csp_open_pipe(int *ends, int size) {
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return errno;
+    // Refused where many pipes share the user's allowance; it stays at 64 KiB then.
+    fcntl(ends[1], F_SETPIPE_SZ, size);
+    return 0;
+}
+
+ssize_t csp_splice(int from, int to, size_t count) {
+    return splice(from, NULL, to, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+}
+
+ssize_t csp_send_file(int to, int from, int64_t *offset, size_t count) { return sendfile(to, from, (off_t *)offset, count); }
+
+int csp_open_process(int id) {
+    int descriptor = (int)syscall(SYS_pidfd_open, id, 0);
+    return descriptor >= 0 ? descriptor : -errno;
+}
+
+int csp_reap_process(int descriptor, int *code, bool *was_killed) {
+    // P_PIDFD, which older headers lack.
+    const idtype_t by_descriptor = (idtype_t)3;
+    siginfo_t info = {0};
+    while (waitid(by_descriptor, (id_t)descriptor, &info, WEXITED | WNOHANG) != 0)
+        if (errno != EINTR) return errno;
+    if (info.si_pid == 0) return EAGAIN;
+    *code = info.si_status;
+    *was_killed = info.si_code != CLD_EXITED;
+    return 0;
 }
 
 int csp_close(int descriptor) { return close(descriptor) == 0 ? 0 : errno; }

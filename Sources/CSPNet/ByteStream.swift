@@ -47,10 +47,15 @@ public class ByteStream: @unchecked Sendable {
     /// - Returns: How many bytes; 0 at the end, or if the buffer is empty.
     @available(*, noasync)
     public final func read(into buffer: inout MutableRawSpan, in context: Context? = nil) throws(NetError) -> Int {
-        if buffer.isEmpty { return 0 }
+        try read(into: &buffer, from: 0, in: context)
+    }
+
+    /// Over what follows the first `offset` bytes.
+    final func read(into buffer: inout MutableRawSpan, from offset: Int, in context: Context?) throws(NetError) -> Int {
+        if buffer.byteCount <= offset { return 0 }
         let kind = kind
         do {
-            return try descriptor.perform(.reading, context) { file in Self.receive(file, kind, &buffer) }
+            return try descriptor.perform(.reading, context) { file in Self.receive(file, kind, &buffer, offset) }
         } catch { throw failure(.read, error) }
     }
 
@@ -58,10 +63,17 @@ public class ByteStream: @unchecked Sendable {
     nonisolated(nonsending)
         public final func read(into buffer: inout MutableRawSpan) async throws(NetError) -> Int
     {
-        if buffer.isEmpty { return 0 }
+        try await read(into: &buffer, from: 0)
+    }
+
+    /// Over what follows the first `offset` bytes.
+    nonisolated(nonsending)
+        final func read(into buffer: inout MutableRawSpan, from offset: Int) async throws(NetError) -> Int
+    {
+        if buffer.byteCount <= offset { return 0 }
         let kind = kind
         do {
-            return try await descriptor.perform(.reading) { file in Self.receive(file, kind, &buffer) }
+            return try await descriptor.perform(.reading) { file in Self.receive(file, kind, &buffer, offset) }
         } catch { throw failure(.read, error) }
     }
 
@@ -115,9 +127,12 @@ public class ByteStream: @unchecked Sendable {
         return all
     }
 
-    private static func receive(_ file: Int32, _ kind: Kind, _ buffer: inout MutableRawSpan) -> Attempt<Int> {
+    private static func receive(
+        _ file: Int32, _ kind: Kind, _ buffer: inout MutableRawSpan, _ offset: Int
+    ) -> Attempt<Int> {
         // SAFETY: the kernel writes within the span.
-        unsafe buffer.withUnsafeMutableBytes { bytes in
+        unsafe buffer.withUnsafeMutableBytes { all in
+            let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: all[offset...])
             guard kind != .file else {
                 return Attempt<Int>.call { unsafe Glibc.read(file, bytes.baseAddress, bytes.count) }
             }

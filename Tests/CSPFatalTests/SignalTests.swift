@@ -2,7 +2,7 @@ import Foundation
 import ProgramRunner
 import Testing
 
-/// `Context.notify`: signals change what a whole process does, so each test has one of its own.
+/// `Context.notify` and `Signals.notify`: signals change what a whole process does, so each test has one of its own.
 @Suite struct SignalTests {
     @Test func aSignalCancelsWithItselfAsTheCause() throws {
         let ending = try program("notify")
@@ -31,6 +31,24 @@ import Testing
         let ending = try program("notify-storm")
         #expect(ending.output == "rounds 800\nall 1\n")
         #expect(!ending.bySignal && ending.status == 0)
+    }
+
+    @Test func channelsGetSignals() throws {
+        let ending = try program("notify-channels")
+        #expect(ending.output == "one 1 both 1\ntwo 1\nleft 1\nclosed 1\n")
+        #expect(ending.bySignal && ending.status == SIGUSR1)
+    }
+
+    @Test func manySignalsBesideChannelsThatComeAndGo() throws {
+        let ending = try program("notify-channels-storm")
+        #expect(ending.output == "rounds 1600\n")
+        #expect(!ending.bySignal && ending.status == 0)
+    }
+
+    @Test func aChannelOfNoSignalTraps() throws {
+        let ending = try program("notify-channel-of-none")
+        #expect(ending.bySignal)
+        #expect(ending.errors.hasPrefix("panic: Signals.notify: signal 65 cannot be waited for\n"))
     }
 
     @Test(arguments: [("notify-of-a-fault", SIGSEGV), ("notify-of-none", 0)])

@@ -59,6 +59,51 @@ let signalPrograms: [String: @Sendable () -> Void] = [
         cancel()
         end(by: SIGINT)
     },
+    // Each channel gets its signals, in whatever order; `stop` closes it, and gives the signal its meaning back.
+    "notify-channels": {
+        let one = Signals.notify(SIGUSR1), both = Signals.notify([SIGUSR1, SIGUSR2], capacity: 1)
+        let (context, cancel) = Context.notify(on: [SIGUSR1])
+        kill(getpid(), SIGUSR1)
+        print("one", one.receive()! == SIGUSR1 ? 1 : 0, "both", both.receive()! == SIGUSR1 ? 1 : 0)
+        context.done.receive()
+        cancel()
+        kill(getpid(), SIGUSR2)
+        print("two", both.receive()! == SIGUSR2 ? 1 : 0)
+        // For the second there is no room.
+        kill(getpid(), SIGUSR1)
+        _ = one.receive()
+        kill(getpid(), SIGUSR2)
+        kill(getpid(), SIGUSR1)
+        _ = one.receive()
+        Signals.stop(both)
+        Signals.stop(both)
+        var left = 0
+        for _ in both { left += 1 }
+        print("left", left)
+        Signals.stop(one)
+        print("closed", one.receive() == nil ? 1 : 0)
+        end(by: SIGUSR1)
+    },
+    // Channels that come and go beside a storm of signals: no signal finds a channel that was closed.
+    "notify-channels-storm": {
+        let done = SharedAtomic(0), rounds = SharedAtomic(0), workers = WaitGroup()
+        let all = Signals.notify(SIGUSR1)
+        go { while done.load() == 0 { kill(getpid(), SIGUSR1) } }
+        for _ in 0..<8 {
+            workers.go {
+                for _ in 0..<200 {
+                    let signals = Signals.notify(SIGUSR1)
+                    signals.receive()
+                    Signals.stop(signals)
+                    rounds.add(1)
+                }
+            }
+        }
+        workers.wait()
+        done.store(1)
+        _ = all.receive()
+        print("rounds", rounds.load())
+    },
     // A storm of signals beside contexts that come and go.
     "notify-storm": {
         let (all, cancelAll) = Context.notify(on: [SIGUSR1])
@@ -88,6 +133,7 @@ let signalPrograms: [String: @Sendable () -> Void] = [
     },
     "notify-of-a-fault": { _ = Context.notify(on: [SIGSEGV]) },
     "notify-of-none": { _ = Context.notify(on: [0]) },
+    "notify-channel-of-none": { _ = Signals.notify(65) },
 ]
 
 private enum Attempt {

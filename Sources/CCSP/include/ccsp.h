@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -542,6 +543,16 @@ bool csp_epoll_has_events(int epoll);
 int csp_close(int descriptor);
 /// accept4(2): what comes in neither blocks nor is inherited.
 int csp_accept(int descriptor, void *address, uint32_t *length);
+/// A pipe that neither blocks nor is inherited, with room for `size` bytes if the kernel allows that many. The end for reading comes first. Returns 0 or errno.
+int csp_open_pipe(int *ends, int size);
+/// splice(2) without waiting for the pipe, which one of the two is.
+ssize_t csp_splice(int from, int to, size_t count);
+/// sendfile(2): from `offset`, which it advances, or the file's own position.
+ssize_t csp_send_file(int to, int from, int64_t *offset, size_t count);
+/// pidfd_open(2): a descriptor that is readable once the process has ended, or an error's number, negative.
+int csp_open_process(int id);
+/// How the child process has ended that a descriptor stands for: the exit status or the signal. Returns 0, EAGAIN if it has not, or another errno.
+int csp_reap_process(int descriptor, int *code, bool *was_killed);
 
 /// Between the two, a write to a pipe that nobody reads gives the calling thread no SIGPIPE but an error.
 typedef struct {

@@ -56,12 +56,43 @@ extension Context {
     }
 }
 
-/// A context's part in the handling of signals, from its making until `end`.
+/// Signals as values (Go's package `os/signal`). For what is to end by one, see `Context.notify`.
+public enum Signals {
+    /// A channel that gets the numbers of `signals` as they arrive (Go's `signal.Notify`).
+    ///
+    /// ```swift
+    /// let hangups = Signals.notify(SIGHUP)
+    /// go { for _ in hangups { reload() } }
+    /// ```
+    /// The signals do nothing else until `stop` is called; then they mean what they did before. Each of several channels and contexts on a signal
+    /// is told. One that arrives again before it was passed on counts once, and one that finds the channel full is dropped, as in Go.
+    ///
+    /// - Parameters:
+    ///   - signals: As for `Context.notify`.
+    ///   - capacity: How many the channel keeps for a receiver that is elsewhere; at least 1.
+    public static func notify(_ signals: Int32..., capacity: Int = 16) -> ReceiveChannel<Int32> {
+        notify(signals, capacity: capacity)
+    }
+
+    /// The same for an array.
+    public static func notify(_ signals: [Int32], capacity: Int = 16) -> ReceiveChannel<Int32> {
+        let channel = Channel<Int32>(capacity: max(1, capacity))
+        _ = SignalRegistration(signals, channel)
+        return ReceiveChannel(channel)
+    }
+
+    /// No more signals come to `channel`, which is from `notify` and is closed: what it has can still be received. The second time does nothing.
+    public static func stop(_ channel: ReceiveChannel<Int32>) { SignalRegistration.end(for: channel.channel) }
+}
+
+/// A context's or a channel's part in the handling of signals, from its making until `end`.
 @safe
 final class SignalRegistration: Sendable {
     // SAFETY: (whole type) the variables are guarded by the lock.
     /// In ascending order.
     private let signals: [Int32]
+    /// Of `Signals`.
+    private let channel: Channel<Int32>?
 
     private static let lock = OwnedLock()
     // Guarded by the lock.
@@ -70,12 +101,17 @@ final class SignalRegistration: Sendable {
     nonisolated(unsafe) private static var all: [SignalRegistration] = []
     nonisolated(unsafe) private static var hasThread = false
 
-    init(_ signals: [Int32], _ cancellation: Cancellation) {
+    convenience init(_ signals: [Int32], _ cancellation: Cancellation) { self.init(signals, cancellation, nil) }
+
+    convenience init(_ signals: [Int32], _ channel: Channel<Int32>) { self.init(signals, nil, channel) }
+
+    private init(_ signals: [Int32], _ cancellation: Cancellation?, _ channel: Channel<Int32>?) {
         let faults = [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT]
         for signal in signals where !(1...64).contains(signal) || faults.contains(signal) {
-            fatal("panic: Context.notify: signal \(signal) cannot be waited for")
+            fatal("panic: \(channel == nil ? "Context" : "Signals").notify: signal \(signal) cannot be waited for")
         }
         self.signals = Set(signals).sorted()
+        self.channel = channel
         unsafe self.cancellation = cancellation
         begin()
     }
@@ -94,10 +130,24 @@ final class SignalRegistration: Sendable {
         Self.lock.unlock()
     }
 
-    /// No signal cancels the context any more. The second time does nothing.
+    static func end(for channel: Channel<Int32>) {
+        lock.lock()
+        let registration = unsafe all.first { $0.channel === channel }
+        registration?.endLocked()
+        lock.unlock()
+        if registration != nil { channel.close() }
+    }
+
+    /// No signal is passed on any more. The second time does nothing.
     func end() {
         Self.lock.lock()
         let kept = unsafe cancellation.take()
+        endLocked()
+        Self.lock.unlock()
+        withExtendedLifetime(kept) {}
+    }
+
+    private func endLocked() {
         if let place = unsafe Self.all.firstIndex(where: { $0 === self }) {
             unsafe Self.all.remove(at: place)
             for signal in signals where unsafe !Self.all.contains(where: { $0.signals.contains(signal) }) {
@@ -105,8 +155,6 @@ final class SignalRegistration: Sendable {
             }
             if unsafe Self.all.isEmpty { csp_signal_interrupt() }
         }
-        Self.lock.unlock()
-        withExtendedLifetime(kept) {}
     }
 
     /// The thread that handlers wake.
@@ -119,9 +167,13 @@ final class SignalRegistration: Sendable {
                 return lock.unlock()
             }
             // Whoever is in the list has not ended.
-            let arrivals = unsafe all.compactMap { registration in
-                registration.signals.first { pending >> UInt64($0 - 1) & 1 != 0 }
-                    .map { unsafe (cancellation: registration.cancellation!, signal: $0) }
+            var arrivals: [(Cancellation, Int32)] = []
+            for registration in unsafe all {
+                for signal in registration.signals where pending >> UInt64(signal - 1) & 1 != 0 {
+                    if let cancellation = unsafe registration.cancellation { arrivals.append((cancellation, signal)) }
+                    // Under the lock, since `end` closes the channel.
+                    _ = registration.channel?.trySend(signal)
+                }
             }
             lock.unlock()
             for (cancellation, signal) in arrivals { cancellation.cancel(.canceled, SignalError(signal)) }
