@@ -215,6 +215,33 @@ import Testing
         }
     }
 
+    /// The last reference to a timer's channel, or to what a timer's function holds, goes just when it fires.
+    @Test func timersAbandonedAsTheyFire() {
+        // Setting a timer takes the lock that its firing holds.
+        final class SetsATimer: Sendable {
+            func use() {}
+            deinit { _ = Time.after(.seconds(10)) }
+        }
+        stress(rounds: 2, stressedRounds: 100) { random in
+            let all = WaitGroup()
+            for _ in 0..<8 {
+                var random = SeededGenerator(seed: random.next())
+                all.go {
+                    for _ in 0..<200 {
+                        let delay = Int64(random.next() % 20_000)
+                        let channel = Time.after(.nanoseconds(delay)), start = Time.now
+                        let object = SetsATimer()
+                        _ = Time.Timer(.nanoseconds(delay)) { object.use() }
+                        while start.duration(to: Time.now) < .nanoseconds(delay) {}
+                        withExtendedLifetime(channel) {}
+                        if random.next() % 4 == 0 { Goroutine.yield() }
+                    }
+                }
+            }
+            all.wait()
+        }
+    }
+
     @Test func spawnStorm() {
         stress(rounds: 5, stressedRounds: 200) { _ in
             let leaves = SharedAtomic(0)

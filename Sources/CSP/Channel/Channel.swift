@@ -121,12 +121,6 @@ public final class Channel<Element: ~Copyable>: Sendable {
     @inlinable
     public func tryReceive() -> sending ReceiveAttempt<Element> {
         exploreBefore(.tryReceive, self)
-        return tryReceiveAtOnce()
-    }
-
-    /// The same where no other goroutine may come first: under a lock of the runtime's.
-    @inlinable @inline(__always)
-    func tryReceiveAtOnce() -> sending ReceiveAttempt<Element> {
         defer { withExtendedLifetime(self) {} }
         guard core.mayReceive() else { return .empty }
         var slot: Element? = nil

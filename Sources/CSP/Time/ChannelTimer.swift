@@ -15,16 +15,17 @@ struct ChannelTimer: ~Copyable {
     /// Set at the end of the last firing, and by stop: the timer is in no heap and in nobody's hands.
     private let isIdle = Atomic<Bool>(false)
     // Written once.
-    private let channel: Unmanaged<Channel<Time.Instant>>
+    /// Not the channel: whoever has a count of that while the last user gives it up would end it, under the lock that its end waits for.
+    private let channel: ChannelRef
 
     typealias Pointer = UnsafeMutablePointer<ChannelTimer>
 
-    private init(object: Pointer, period: Int64, channel: Channel<Time.Instant>) {
+    private init(object: Pointer, period: Int64, channel: ChannelRef) {
         unsafe node = TimerNode(object: object) { object, now in
             unsafe object.assumingMemoryBound(to: ChannelTimer.self).pointee.fire(at: now)
         }
         self.period = period
-        unsafe self.channel = .passUnretained(channel)
+        self.channel = channel
     }
 
     /// A new channel with a timer that is running.
@@ -32,7 +33,7 @@ struct ChannelTimer: ~Copyable {
         let channel = Channel<Time.Instant>(capacity: 1)
         // SAFETY: memory of our own, until `destroy`.
         let timer = Pointer.allocate(capacity: 1)
-        unsafe timer.initialize(to: ChannelTimer(object: timer, period: period, channel: channel))
+        unsafe timer.initialize(to: ChannelTimer(object: timer, period: period, channel: channel.core))
         unsafe channel.core.core.timer = unsafe timer
         RaceDetector.sets(timerOf: channel.core)
         unsafe TimerNode.arm(&timer.pointee.node, at: deadline)
@@ -50,7 +51,8 @@ struct ChannelTimer: ~Copyable {
     /// Under the heap's lock; a value that nobody has taken yet stands for this one too.
     private func fire(at now: Int64) -> Int64 {
         // SAFETY: the channel's deinit waits for this lock before it frees the channel.
-        _ = unsafe channel._withUnsafeGuaranteedRef { $0.trySend(Clock.instant(nanoseconds: now)) }
+        var value: Time.Instant? = Clock.instant(nanoseconds: now)
+        if channel.maySend() { _ = channel.trySend(&value, locked: false) }
         guard period > 0 else {
             isIdle.store(true, ordering: .releasing)
             return 0
@@ -62,12 +64,13 @@ struct ChannelTimer: ~Copyable {
     /// Stops the timer, takes back a value that nobody has received, and starts it again if there is a `deadline`.
     /// True when it was running or had such a value.
     static func set(_ timer: Pointer, to deadline: Int64?, period: Int64 = 0) -> Bool {
-        unsafe timer.pointee.channel._withUnsafeGuaranteedRef { RaceDetector.sets(timerOf: $0.core) }
+        // SAFETY: the caller has the channel.
+        let channel = unsafe timer.pointee.channel
+        RaceDetector.sets(timerOf: channel)
         let wasActive = unsafe TimerNode.withHeap(of: &timer.pointee.node) { processor in
             var wasActive = unsafe processor!.cell.timers.remove(&timer.pointee.node)
-            unsafe timer.pointee.channel._withUnsafeGuaranteedRef {
-                if $0.core.mayReceive(), case .value = $0.tryReceiveAtOnce() { wasActive = true }
-            }
+            var value: Time.Instant?
+            if channel.mayReceive(), channel.tryReceive(&value, locked: false), value != nil { wasActive = true }
             unsafe timer.pointee.period = period
             unsafe timer.pointee.isIdle.store(deadline == nil, ordering: .releasing)
             if let deadline { unsafe TimerNode.armLocked(&timer.pointee.node, at: deadline, on: processor!) }

@@ -15,13 +15,13 @@ final class FunctionTimer: @unchecked Sendable {
         unsafe node = .allocate(capacity: 1)
         unsafe node.initialize(
             to: TimerNode(object: Unmanaged.passUnretained(self).toOpaque()) { object, _ in
-                // Releases what the user's closure holds in that goroutine, not under the heap's lock.
-                let timer = unsafe Unmanaged<FunctionTimer>.fromOpaque(object).takeRetainedValue()
+                // The heap's reference is the goroutine's from here on, and taken nowhere else: what the user's closure holds must not go under the heap's lock.
+                let timer = unsafe Unmanaged<FunctionTimer>.fromOpaque(object)
                 let body = {
-                    if RaceDetector.isOn { unsafe csp_race_acquire(Unmanaged.passUnretained(timer).toOpaque()) }
-                    timer.body()
+                    if RaceDetector.isOn { unsafe csp_race_acquire(timer.toOpaque()) }
+                    unsafe timer.takeRetainedValue().body()
                 }
-                if let family = timer.family {
+                if let family = unsafe timer._withUnsafeGuaranteedRef({ $0.family }) {
                     unsafe GoroutineRef.spawn(
                         nil, in: family, creatorAddress: nil, GoroutineBody(run: body, group: nil))
                 } else {
