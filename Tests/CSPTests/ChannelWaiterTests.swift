@@ -78,7 +78,7 @@ import Testing
             for n in 0..<capacity { channel <- -1 - n }
             for n in 0..<6 {
                 if n % 2 == 0 { go { channel <- n } } else { startThread { channel <- n } }
-                settle()
+                #expect(eventually { channel.waitingSenders == n + 1 })
             }
             for n in 0..<capacity { #expect((<-channel) == -1 - n) }
             for n in 0..<6 { #expect((<-channel) == n) }
@@ -123,7 +123,7 @@ import Testing
                     }
                 }
                 if waiter % 2 == 0 { go(nil, wait) } else { startThread(wait) }
-                settle()
+                #expect(eventually { channel.waitingReceivers == waiter + 1 })
             }
             for value in 0..<6 { channel <- value }
             for _ in 0..<6 {

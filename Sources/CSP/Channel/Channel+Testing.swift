@@ -1,6 +1,11 @@
 extension Channel where Element: ~Copyable {
     /// How many wait to receive, selects included.
-    package var waitingReceivers: Int {
+    package var waitingReceivers: Int { count(in: .receive) }
+
+    /// How many wait to send, selects included.
+    package var waitingSenders: Int { count(in: .send) }
+
+    private func count(in direction: Direction) -> Int {
         core.lock()
         defer {
             core.unlock()
@@ -8,7 +13,7 @@ extension Channel where Element: ~Copyable {
         }
         var count = 0
         // SAFETY: under the lock.
-        var each = unsafe core.core.receivers.first
+        var each = unsafe direction == .receive ? core.core.receivers.first : core.core.senders.first
         while let waiter = unsafe each {
             count += 1
             unsafe each = unsafe waiter.pointee.next
