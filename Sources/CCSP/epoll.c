@@ -3,6 +3,7 @@
 #include "ccsp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -91,6 +92,8 @@ void csp_epoll_interrupt(int interrupter) {
 int csp_accept(int descriptor, void *address, uint32_t *length) {
     return accept4(descriptor, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
+
+int csp_pipe(int ends[2]) { return pipe2(ends, O_NONBLOCK | O_CLOEXEC); }
 
 int csp_close(int descriptor) { return close(descriptor) == 0 ? 0 : errno; }
 

@@ -1,3 +1,4 @@
+import CCSP
 public import CSP
 public import SystemPackage
 
@@ -80,7 +81,11 @@ public final class PolledFile: ByteStream, @unchecked Sendable {
         }
         // A copy first: what is adopted is closed in any case.
         let copy = fcntl(file.rawValue, F_DUPFD_CLOEXEC, 0)
-        if copy < 0 { throw NetError(.open, "file \(file.rawValue)", nil, .system(Errno(rawValue: errno))) }
+        if copy < 0 {
+            let error = errno
+            _ = fcntl(file.rawValue, F_SETFL, flags)
+            throw NetError(.open, "file \(file.rawValue)", nil, .system(Errno(rawValue: error)))
+        }
         let descriptor = PollDescriptor(adopting: copy)
         let error = descriptor.watch([.reading, .writing])
         if error != 0 {
@@ -91,16 +96,18 @@ public final class PolledFile: ByteStream, @unchecked Sendable {
         super.init(descriptor, .file, remote: nil)
     }
 
+    private init(_ descriptor: PollDescriptor) { super.init(descriptor, .file, remote: nil) }
+
     /// A pipe: what is written to one end is read from the other.
     public static func pipe() throws(NetError) -> (reading: PolledFile, writing: PolledFile) {
-        do {
-            let (reading, writing) = try FileDescriptor.pipe()
-            return (try PolledFile(adopting: reading), try PolledFile(adopting: writing))
-        } catch let error as NetError {
-            throw error
-        } catch {
-            throw NetError(.open, "pipe", nil, .system(error as? Errno ?? .invalidArgument))
+        // Not by way of `init(adopting:)`, which takes further descriptors and may find none, when the pipe has its own.
+        var ends: (Int32, Int32) = (-1, -1)
+        // SAFETY: two integers are an array of two.
+        let result = unsafe withUnsafeMutableBytes(of: &ends) {
+            unsafe csp_pipe($0.baseAddress!.assumingMemoryBound(to: Int32.self))
         }
+        if result != 0 { throw NetError(.open, "pipe", nil, .system(Errno(rawValue: errno))) }
+        return (PolledFile(PollDescriptor(adopting: ends.0)), PolledFile(PollDescriptor(adopting: ends.1)))
     }
 
     /// Waits until there is something to read, or the end, and reads nothing.

@@ -542,6 +542,8 @@ bool csp_epoll_has_events(int epoll);
 int csp_close(int descriptor);
 /// accept4(2): what comes in neither blocks nor is inherited.
 int csp_accept(int descriptor, void *address, uint32_t *length);
+/// A pipe whose ends do not block and are not inherited: ends[0] to read from, ends[1] to write to. 0, or -1 and errno.
+int csp_pipe(int ends[2]);
 
 /// Between the two, a write to a pipe that nobody reads gives the calling thread no SIGPIPE but an error.
 typedef struct {
