@@ -172,15 +172,7 @@ final class End: Sendable {
                         cancel()
                     }
                     return try connection.read(into: &buffer, in: context)
-                case .tasks:
-                    let (context, cancel) = Context.background.withTimeout(time)
-                    defer { cancel() }
-                    let count = buffer.count, connection = connection
-                    let some = try runBlocking(in: context) { () async throws(NetError) -> [UInt8] in
-                        try await connection.read(upTo: count) ?? []
-                    }
-                    buffer.replaceSubrange(0..<some.count, with: some)
-                    return some.count
+                case .tasks: return try readInTask(&buffer, time)
                 }
             } catch {
                 let isOurs =
@@ -194,6 +186,22 @@ final class End: Sendable {
                 counts.endedWaits.add(1)
             }
         }
+    }
+
+    private func readInTask(_ buffer: inout [UInt8], _ time: Duration) throws(NetError) -> Int {
+        let result = Channel<Result<[UInt8], NetError>>(capacity: 1), count = buffer.count, connection = connection
+        // There is room for it.
+        let report: @Sendable (Result<[UInt8], NetError>) -> Void = { result <- $0 }
+        let task = startTask {
+            do throws(NetError) {
+                report(.success(try await connection.read(upTo: count) ?? []))
+            } catch { report(.failure(error)) }
+        }
+        let timer = Time.Timer(time) { Goroutine.withLockedThread { task.cancel() } }
+        defer { _ = timer.stop() }
+        let some = try (<-result)!.get()
+        buffer.replaceSubrange(0..<some.count, with: some)
+        return some.count
     }
 
     // MARK: Errors

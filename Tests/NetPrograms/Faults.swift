@@ -15,7 +15,6 @@ import SystemPackage
 func faults(seconds: Int, seed: UInt64) {
     let counts = Counts()
     print("seed \(seed), \(Scheduler.maxProcs) processors")
-    startTasks()
     // What the runtime itself keeps open is there from then on.
     runRound(SplitMix64(seed: seed), isTight: false, counts, seed)
     let descriptors = openDescriptors()

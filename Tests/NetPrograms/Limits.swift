@@ -10,7 +10,6 @@ import SystemPackage
 
 /// No descriptors are left for what comes in: the listener reports that, tries more and more seldom, and goes on once there are some.
 func exhaustion() {
-    startTasks()
     let descriptors = limitDescriptors(to: 64)
     struct Report {
         let error: NetError
@@ -25,14 +24,16 @@ func exhaustion() {
         let hogs = takeAllDescriptors()
         let refusal = refused { () throws(NetError) in _ = try TCPConnection.dial(listener.address) }
         guard refusal?.isOutOfDescriptors == true else { fail("dialing without descriptors: \(refusal, default: "")") }
-        let accepted = Channel<TCPConnection>()
+        let accepted = Channel<TCPConnection>(capacity: 1)
         let accepter = WaitGroup()
-        accepter.go("accepter") {
-            let connection = must { () throws(NetError) in
-                if !isTask { return try listener.accept() }
-                return try runBlocking { () async throws(NetError) in try await listener.accept() }
+        if isTask {
+            // There is room for it.
+            let report: @Sendable (TCPConnection) -> Void = { accepted <- $0 }
+            _ = startTask {
+                do throws(NetError) { report(try await listener.accept()) } catch { fail("\(error)") }
             }
-            accepted <- connection
+        } else {
+            accepter.go("accepter") { accepted <- must { () throws(NetError) in try listener.accept() } }
         }
         let before = Usage()
         let seen = (0..<7).map { _ in (<-reports)! }

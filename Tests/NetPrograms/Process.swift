@@ -87,5 +87,8 @@ func eventually(within seconds: Int = 10, _ condition: () -> Bool) -> Bool {
     return true
 }
 
-/// Before descriptors are short: what Swift's tasks run on, libdispatch, ends the process if it gets none when it begins.
-func startTasks() { runBlocking { await Task.detached {}.value } }
+/// A task that runs in goroutines. What others run on, libdispatch, ends the process when it finds no descriptor to begin with, or to look at its
+/// threads in /proc, which it does every second.
+func startTask(_ body: sending @escaping @isolated(any) () async -> Void) -> Task<Void, Never> {
+    Task(executorPreference: Scheduler.taskExecutor, operation: body)
+}
