@@ -11,6 +11,10 @@ SWIFT_FILES = $(shell find Package.swift Sources Tests Examples Benchmarks -name
 # Numbers of Ps for a million goroutines; the stress tests go through 1, 2, 4 and 16 by themselves.
 SCALE_PROCS ?= 1 4 16
 
+# Of `net-faults`: seconds for each number of Ps, and how many idle connections, which takes as many descriptors in each of two processes.
+NET_SECONDS ?= 60
+NET_IDLE ?= 10000
+
 # A warning is an error. SwiftPM leaves that out for packages we depend on, and takes -Werror for Swift's option of that name, which has one argument: so
 # something must come behind it.
 STRICT = -Xswiftc -warnings-as-errors -Xcc -Werror -Xcc -DCSP_STRICT
@@ -50,6 +54,15 @@ scale: ## Parks and wakes a million goroutines, in release, with 1, 4 and 16 Ps.
 stress: scale ## Runs the stress tests at length, in release, with 1, 2, 4 and 16 Ps: the one heavy part that CI leaves out.
 	CSP_STRESS=1 swift test --skip-build -c release --scratch-path .build-release \
 	    $(STRICT) --filter CSPStressTests
+
+.PHONY: net-faults
+net-faults: ## Runs connections with faults for minutes, with 1, 2, 4 and 16 Ps, then many that are idle.
+	swift build --product net-programs -c release --scratch-path .build-release $(STRICT)
+	bin=$$(swift build -c release --scratch-path .build-release $(STRICT) --show-bin-path); \
+	for procs in 1 2 4 16; do \
+	    CSP_MAXPROCS=$$procs $$bin/net-programs faults $(NET_SECONDS) $$RANDOM$$RANDOM; \
+	done; \
+	$$bin/net-programs idle $(NET_IDLE) 10
 
 .PHONY: fatal
 fatal: ## Runs the programs that must die, and checks what they say.

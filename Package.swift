@@ -43,9 +43,15 @@ let package = Package(
         .testTarget(
             name: "CSPNetTests",
             dependencies: [
-                "CSP", "CSPNet", "CSPNetFoundation", .product(name: "SystemPackage", package: "swift-system"),
+                "CSP", "CSPNet", "CSPNetFoundation", "ProgramRunner", "net-programs",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
+        // What of the network needs a process to itself, or hours.
+        .executableTarget(
+            name: "net-programs",
+            dependencies: ["CSP", "CSPNet", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Tests/NetPrograms", swiftSettings: strict),
         .testTarget(name: "CSPTestingTests", dependencies: ["CSP", "CSPTesting"], swiftSettings: strict),
         .testTarget(
             name: "CSPStressTests", dependencies: ["CSP", "CSPTesting", "ProgramRunner", "test-programs"],

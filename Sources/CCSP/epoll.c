@@ -98,7 +98,7 @@ int csp_accept(int descriptor, void *address, uint32_t *length) {
 int csp_open_pipe(int *ends, int size) {
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return errno;
     // Refused where many pipes share the user's allowance; it stays at 64 KiB then.
-    fcntl(ends[1], F_SETPIPE_SZ, size);
+    if (size > 0) fcntl(ends[1], F_SETPIPE_SZ, size);
     return 0;
 }
 

@@ -1,3 +1,4 @@
+import CCSP
 public import CSP
 public import SystemPackage
 
@@ -80,7 +81,11 @@ public final class PolledFile: ByteStream, @unchecked Sendable {
         }
         // A copy first: what is adopted is closed in any case.
         let copy = fcntl(file.rawValue, F_DUPFD_CLOEXEC, 0)
-        if copy < 0 { throw NetError(.open, "file \(file.rawValue)", nil, .system(Errno(rawValue: errno))) }
+        if copy < 0 {
+            let error = errno
+            _ = fcntl(file.rawValue, F_SETFL, flags)
+            throw NetError(.open, "file \(file.rawValue)", nil, .system(Errno(rawValue: error)))
+        }
         let descriptor = PollDescriptor(adopting: copy)
         let error = descriptor.watch([.reading, .writing])
         if error != 0 {
@@ -91,16 +96,15 @@ public final class PolledFile: ByteStream, @unchecked Sendable {
         super.init(descriptor, .file, remote: nil)
     }
 
+    private init(_ descriptor: PollDescriptor) { super.init(descriptor, .file, remote: nil) }
+
     /// A pipe: what is written to one end is read from the other.
     public static func pipe() throws(NetError) -> (reading: PolledFile, writing: PolledFile) {
-        do {
-            let (reading, writing) = try FileDescriptor.pipe()
-            return (try PolledFile(adopting: reading), try PolledFile(adopting: writing))
-        } catch let error as NetError {
-            throw error
-        } catch {
-            throw NetError(.open, "pipe", nil, .system(error as? Errno ?? .invalidArgument))
-        }
+        // Not by way of `init(adopting:)`, which takes further descriptors and may find none, when the pipe has its own.
+        do throws(Errno) {
+            let (reading, writing) = try openPipe()
+            return (PolledFile(PollDescriptor(adopting: reading)), PolledFile(PollDescriptor(adopting: writing)))
+        } catch { throw NetError(.open, "pipe", nil, .system(error)) }
     }
 
     /// Waits until there is something to read, or the end, and reads nothing.
@@ -129,4 +133,16 @@ public final class PolledFile: ByteStream, @unchecked Sendable {
         case .failed(let error): return .failed(error)
         }
     }
+}
+
+/// A pipe whose ends do not block and are not inherited.
+/// - Parameter size: Its room in bytes, if the system allows that; 0: as usual.
+func openPipe(size: Int32 = 0) throws(Errno) -> (reading: Int32, writing: Int32) {
+    var ends: (Int32, Int32) = (-1, -1)
+    // SAFETY: two integers are an array of two.
+    let error = unsafe withUnsafeMutableBytes(of: &ends) {
+        unsafe csp_open_pipe($0.baseAddress!.assumingMemoryBound(to: Int32.self), size)
+    }
+    if error != 0 { throw Errno(rawValue: error) }
+    return ends
 }

@@ -255,12 +255,7 @@ private final class SplicePipe {
 
     /// Nil for lack of descriptors or memory.
     init?() {
-        var ends: (Int32, Int32) = (-1, -1)
-        // SAFETY: two integers are an array of two.
-        let result = unsafe withUnsafeMutableBytes(of: &ends) {
-            unsafe csp_open_pipe($0.baseAddress!.assumingMemoryBound(to: Int32.self), 1 << 18)
-        }
-        if result != 0 { return nil }
+        guard let ends = try? openPipe(size: 1 << 18) else { return nil }
         (reading, writing) = ends
     }
 

@@ -118,6 +118,26 @@ import Testing
         }
     }
 
+    /// A function is added, stopped, or started by the context's end, all in one moment.
+    @Test func functions() {
+        stress(rounds: 6, stressedRounds: 40) { random in
+            let ran = SharedAtomic(0), stopped = SharedAtomic(0)
+            everywhere(goroutines: 6, threads: 3, &random) { random in
+                for _ in 0..<200 {
+                    let (context, cancel) = Context.background.withCancel()
+                    go { cancel() }
+                    maybeYield(&random)
+                    let stop = context.afterDone { ran.add(1) }
+                    if random.next() % 2 == 0 { maybeYield(&random) }
+                    if stop() { stopped.add(1) }
+                    cancel()
+                }
+            }
+            while ran.load() + stopped.load() < 9 * 200 { Goroutine.yield() }
+            #expect(ran.load() + stopped.load() == 9 * 200)
+        }
+    }
+
     @Test func groups() {
         stress(rounds: 6, stressedRounds: 40) { random in
             let all = SharedAtomic(0)

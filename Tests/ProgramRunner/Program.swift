@@ -22,14 +22,16 @@ private struct MissingNumber: Error {
     let ending: Ending
 }
 
-/// Runs `test-programs NAME`, which the build puts beside the tests.
-package func program(_ name: String, environment: [String: String] = [:]) throws -> Ending {
+/// Runs `test-programs NAME`, or another such program with more arguments, which the build puts beside the tests.
+package func program(
+    _ arguments: String..., of executable: String = "test-programs", environment: [String: String] = [:]
+) throws -> Ending {
     let process = Process()
     process.executableURL = URL(
         fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     )
-    .deletingLastPathComponent().appendingPathComponent("test-programs")
-    process.arguments = [name]
+    .deletingLastPathComponent().appendingPathComponent(executable)
+    process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment
         .merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }.merging(environment) { $1 }
     // Files take any amount without somebody to read them meanwhile.

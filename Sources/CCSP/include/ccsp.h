@@ -543,7 +543,7 @@ bool csp_epoll_has_events(int epoll);
 int csp_close(int descriptor);
 /// accept4(2): what comes in neither blocks nor is inherited.
 int csp_accept(int descriptor, void *address, uint32_t *length);
-/// A pipe that neither blocks nor is inherited, with room for `size` bytes if the kernel allows that many. The end for reading comes first. Returns 0 or errno.
+/// A pipe that neither blocks nor is inherited, with room for `size` bytes if that is not 0 and the kernel allows it. The end for reading comes first. Returns 0 or errno.
 int csp_open_pipe(int *ends, int size);
 /// splice(2) without waiting for the pipe, which one of the two is.
 ssize_t csp_splice(int from, int to, size_t count);

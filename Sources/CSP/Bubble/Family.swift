@@ -108,7 +108,7 @@ extension GoroutineRef {
     }
 
     /// Whether this goroutine, which others may run, is one of them. False where nobody can say any more.
-    fileprivate func belongs(to family: Family) -> Bool {
+    func belongs(to family: Family) -> Bool {
         nameLock.lock()
         defer { nameLock.unlock() }
         return cell.family?.isOrDescends(from: family) ?? false

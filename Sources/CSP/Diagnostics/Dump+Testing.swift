@@ -11,9 +11,11 @@ extension Dump {
         }
     }
 
-    /// Whether a goroutine of that name waits for that reason, in a dump's words.
+    /// Whether a goroutine of that name waits for that reason, in a dump's words. Of the caller's family only, if it is in one: other tests use the same
+    /// names at the same time.
     package static func isParked(_ name: String, for reason: String) -> Bool {
-        withCensus({ $0.isNamed(name) }) { census in
+        let family = Family.current
+        return withCensus({ $0.isNamed(name) && (family.map($0.belongs(to:)) ?? true) }) { census in
             census.groups.contains { $0.first.state == .waiting && $0.first.reason.description == reason }
         }
     }

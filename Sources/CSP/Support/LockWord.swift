@@ -65,6 +65,9 @@ struct LockWord: Equatable, @unchecked Sendable {
     @inlinable @inline(__always)
     func unlock(publishing free: UInt32 = 0) {
         let sleepers = unsafe self.sleepers
+        // LLVM moves retains down across loads and stores, atomic ones too: that of a reference which was put where the next holder finds it would come
+        // after the release, when he may have let go of the object's last one already.
+        csp_compiler_barrier()
         unsafe word.pointee.store(free, ordering: .releasing)
         csp_compiler_barrier()
         if unsafe sleepers.pointee.load(ordering: .relaxed) != 0 { wakeSlow() }

@@ -70,6 +70,8 @@ struct MutexRef: @unchecked Sendable {
 
     @inlinable @inline(__always)
     func unlock() {
+        // As in `LockWord.unlock`: retains of what is guarded must not come later.
+        csp_compiler_barrier()
         if core.attention.load(ordering: .relaxed) | (core.word.load(ordering: .relaxed) ^ 1) != 0 {
             return unlockSlow(isFree: false)
         }

@@ -6,14 +6,15 @@ import Testing
 /// How long a body may take before it counts as hanging; far above what any of them needs.
 let patience = 100
 
-/// Runs `body` in a goroutine and waits for it, so that one which hangs is a failure here and not a job without end.
+/// Runs `body` in a goroutine and waits for it, so that one which hangs is a failure here and not a job without end. What it starts is a family, so that
+/// `isParked` does not take another test's goroutine for one of this test's.
 func inGoroutine(
     limit seconds: Int = patience, sourceLocation: SourceLocation = #_sourceLocation,
     _ body: sending @escaping () throws -> Void
 ) {
     let finished = DispatchSemaphore(value: 0)
     go("test body", stackSize: 1 << 20) {
-        do { try body() } catch { Issue.record(error, sourceLocation: sourceLocation) }
+        do { try Family().gather(body) } catch { Issue.record(error, sourceLocation: sourceLocation) }
         finished.signal()
     }
     if finished.wait(timeout: .now() + .seconds(seconds)) == .timedOut {
