@@ -12,6 +12,7 @@ let package = Package(
         .executable(name: "quotes", targets: ["quotes"]),
         .executable(name: "fetch-many", targets: ["fetch-many"]),
         .executable(name: "show-bug", targets: ["show-bug"]),
+        .executable(name: "net", targets: ["net"]),
     ],
     dependencies: [
         .package(name: "swift-csp", path: ".."),
@@ -80,6 +81,22 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ManyRequestsTests", dependencies: ["ManyRequests", "fetch-many"], swiftSettings: strict),
+        .target(
+            name: "Servers",
+            dependencies: [
+                .product(name: "CSP", package: "swift-csp"),
+                .product(name: "CSPNet", package: "swift-csp"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "net",
+            dependencies: [
+                "Servers",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .testTarget(name: "ServersTests", dependencies: ["Servers", "net"], swiftSettings: strict),
         .target(name: "Bugs", dependencies: [.product(name: "CSP", package: "swift-csp")], swiftSettings: strict),
         .executableTarget(
             name: "show-bug",
