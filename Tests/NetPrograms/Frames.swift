@@ -99,6 +99,13 @@ struct FrameReader {
     }
 
     private func number(at offset: Int, _ count: Int) -> UInt64 {
-        (0..<count).reduce(0) { $0 | UInt64(rest[offset + $1]) << (8 * UInt64($1)) }
+        // No closure, no generic function: without the optimizer each asks for types, and all that run at once queue up for the lock there.
+        var value: UInt64 = 0
+        var index = count
+        while index > 0 {
+            index -= 1
+            value = value << 8 | UInt64(rest[offset + index])
+        }
+        return value
     }
 }
