@@ -308,10 +308,17 @@ private enum AnyListener {
         }
     }
 
+    /// An address of the loopback's that other processes have not: clients go on dialing a port that may be somebody else's by then.
+    private static let ownLoopback: IPAddress = {
+        let process = UInt32(getpid())
+        return IPAddress(
+            127, 100 + UInt8(process >> 16 & 127), UInt8(process >> 8 & 255), UInt8(truncatingIfNeeded: process))
+    }()
+
     private static func make(_ isUnix: Bool, _ number: UInt64, _ options: ListenOptions) throws(NetError) -> AnyListener
     {
         if isUnix { return .unix(try UnixListener(path: "@csp-\(getpid())-\(number)", options)) }
-        return .tcp(try TCPListener(.ip(.loopback, port: 0), options))
+        return .tcp(try TCPListener(.ip(ownLoopback, port: 0), options))
     }
 
     func accept(in context: Context) throws(NetError) -> any Connected {
