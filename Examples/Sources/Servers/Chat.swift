@@ -1,23 +1,23 @@
-public import CSP
-public import CSPNet
+package import CSP
+package import CSPNet
 
 /// A room in which each one's lines go to all others.
 ///
 /// One goroutine, the room, knows who is there; the others talk to it over a channel, and so nothing is shared that would need a lock. Each guest has a goroutine that
 /// reads lines and one that writes what comes out of the guest's own channel. Who is too slow to take what the others say is shown out: the channel has a limit, and
 /// nobody waits for anybody.
-public struct ChatServer: Sendable {
+package struct ChatServer: Sendable {
     private let listener: TCPListener
     private let events = Channel<Event>()
     /// Where it listens.
-    public var address: SocketAddress { listener.address }
+    package var address: SocketAddress { listener.address }
 
     /// Lines that a guest may be behind.
     private static let patience = 256
     private static let longestName = 20
     private static let longestLine = 1000
 
-    public init(host: String?, port: UInt16) throws { listener = try TCPListener(host: host, port: port) }
+    package init(host: String?, port: UInt16) throws { listener = try TCPListener(host: host, port: port) }
 
     private enum Event: Sendable {
         /// Answers whether the name was free.
@@ -27,7 +27,7 @@ public struct ChatServer: Sendable {
     }
 
     /// Until `context` is done; then guests are told, and have a second to go.
-    public func run(in context: Context) throws {
+    package func run(in context: Context) throws {
         let room = WaitGroup()
         room.go("chat room") { runRoom(until: context) }
         defer {

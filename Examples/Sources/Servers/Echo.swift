@@ -1,17 +1,17 @@
-public import CSP
-public import CSPNet
+package import CSP
+package import CSPNet
 import Histogram
 
 /// Sends back whatever comes, to as many as come.
-public struct EchoServer: Sendable {
+package struct EchoServer: Sendable {
     private let listener: TCPListener
     /// Where it listens.
-    public var address: SocketAddress { listener.address }
+    package var address: SocketAddress { listener.address }
 
-    public init(host: String?, port: UInt16) throws { listener = try TCPListener(host: host, port: port) }
+    package init(host: String?, port: UInt16) throws { listener = try TCPListener(host: host, port: port) }
 
     /// Until `context` is done.
-    public func run(in context: Context) throws {
+    package func run(in context: Context) throws {
         try listener.serve(in: context, grace: .seconds(1)) { connection in
             var bytes = [UInt8](repeating: 0, count: 4096)
             while let count = try? connection.read(into: &bytes), count > 0 {
@@ -22,24 +22,24 @@ public struct EchoServer: Sendable {
 }
 
 /// Many connections to an echo server, each of which sends a message, waits for it to come back, and sends the next one.
-public struct EchoLoad: Sendable {
-    public var address: SocketAddress
-    public var connections = 64
-    public var messageSize = 64
-    public var duration = Duration.seconds(5)
+package struct EchoLoad: Sendable {
+    package var address: SocketAddress
+    package var connections = 64
+    package var messageSize = 64
+    package var duration = Duration.seconds(5)
 
-    public init(address: SocketAddress) { self.address = address }
+    package init(address: SocketAddress) { self.address = address }
 
-    public struct Report: Sendable {
+    package struct Report: Sendable {
         /// In nanoseconds, of each message that came back.
-        public var latencies = Histogram<UInt64>(numberOfSignificantValueDigits: .two)
-        public var elapsed = Duration.zero
+        package var latencies = Histogram<UInt64>(numberOfSignificantValueDigits: .two)
+        package var elapsed = Duration.zero
         /// What ended connections before their time.
-        public var failures: [NetError] = []
+        package var failures: [NetError] = []
 
-        public var messages: UInt64 { latencies.totalCount }
+        package var messages: UInt64 { latencies.totalCount }
 
-        public var text: String {
+        package var text: String {
             let perSecond = Int(Double(messages) / (elapsed / .seconds(1)))
             func microseconds(_ percentile: Double) -> UInt64 { latencies.valueAtPercentile(percentile) / 1000 }
             return """
@@ -50,7 +50,7 @@ public struct EchoLoad: Sendable {
     }
 
     /// Until the time is over, or `context` is done.
-    public func run(in context: Context = .current) -> Report {
+    package func run(in context: Context = .current) -> Report {
         let report = Mutex(Report()), all = WaitGroup(), start = Time.now
         let (context, cancel) = context.withTimeout(duration)
         defer { cancel() }

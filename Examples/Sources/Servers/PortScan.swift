@@ -1,16 +1,16 @@
-public import CSP
-import CSPNet
+package import CSP
+internal import CSPNet
 
 /// Looks which ports of a machine take connections.
-public struct PortScan: Sendable {
-    public var host: String
-    public var ports: ClosedRange<UInt16>
+package struct PortScan: Sendable {
+    package var host: String
+    package var ports: ClosedRange<UInt16>
     /// Ports to look at at the same time.
-    public var workers = 128
+    package var workers = 128
     /// How long to wait for an answer.
-    public var timeout = Duration.seconds(1)
+    package var timeout = Duration.seconds(1)
 
-    public init(host: String, ports: ClosedRange<UInt16>) {
+    package init(host: String, ports: ClosedRange<UInt16>) {
         self.host = host
         self.ports = ports
     }
@@ -18,7 +18,7 @@ public struct PortScan: Sendable {
     /// - Parameter progress: Called in one goroutine, with how many ports have been looked at.
     /// - Returns: The open ports, in order.
     /// - Throws: If the name cannot be resolved, descriptors are short, or `context` is done.
-    public func run(in context: Context = .current, progress: (Int) -> Void = { _ in }) throws -> [UInt16] {
+    package func run(in context: Context = .current, progress: (Int) -> Void = { _ in }) throws -> [UInt16] {
         let address = try Resolver.addresses(of: host, in: context)[0]
         return try withGoroutines(in: context) { group in
             let jobs = Channel<UInt16>(), results = Channel<(port: UInt16, isOpen: Bool)>()

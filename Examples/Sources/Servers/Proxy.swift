@@ -1,36 +1,36 @@
-public import CSP
-public import CSPNet
+package import CSP
+package import CSPNet
 
 /// Passes connections on to another server, so many at a time, and ends those on which nothing has moved for a while.
-public struct TCPProxy: Sendable {
+package struct TCPProxy: Sendable {
     private let listener: TCPListener
     private let host: String
     private let port: UInt16
-    public var limits = Limits()
+    package var limits = Limits()
     /// Where it listens.
-    public var address: SocketAddress { listener.address }
+    package var address: SocketAddress { listener.address }
 
-    public struct Limits: Sendable {
+    package struct Limits: Sendable {
         /// Connections at a time; more wait until others end.
-        public var connections = 1000
+        package var connections = 1000
         /// How long the other server may take to answer.
-        public var dialing = Duration.seconds(5)
+        package var dialing = Duration.seconds(5)
         /// How long a connection may be silent, in both directions.
-        public var idle = Duration.seconds(60)
+        package var idle = Duration.seconds(60)
 
-        public init() {}
+        package init() {}
     }
 
     /// - Parameters:
     ///   - listening: The port to listen at on the loopback interface; 0: any.
-    public init(listening: UInt16, to host: String, port: UInt16) throws {
+    package init(listening: UInt16, to host: String, port: UInt16) throws {
         listener = try TCPListener(.ip(.loopback, port: listening))
         self.host = host
         self.port = port
     }
 
     /// Until `context` is done. Tells of what went wrong with a connection.
-    public func run(in context: Context, report: @escaping @Sendable (any Error) -> Void) throws {
+    package func run(in context: Context, report: @escaping @Sendable (any Error) -> Void) throws {
         try listener.serve(in: context, limit: limits.connections, grace: .seconds(1)) { client in
             do { try pass(client) } catch { report(error) }
         }
