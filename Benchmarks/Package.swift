@@ -23,6 +23,16 @@ let package = Package(
                 .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
             ],
             swiftSettings: [.strictMemorySafety()]),
+        // For compare-net: a server, the same without goroutines, and the load for both.
+        .executableTarget(
+            name: "echo-bench",
+            dependencies: [
+                .product(name: "CSP", package: "swift-csp"),
+                .product(name: "CSPNet", package: "swift-csp"),
+            ],
+            swiftSettings: [.strictMemorySafety()]),
+        .executableTarget(name: "epoll-echo"),
+        .executableTarget(name: "net-load"),
     ],
     swiftLanguageModes: [.v6]
 )
