@@ -221,9 +221,9 @@ extension GoroutineRef {
             worker.exit()
             _ = worker.regainProcessor()
         } else if let processor = WorkerRef.current?.cell.processor {
-            // A worker that fires timers.
+            // A worker that fires timers, or has events. It takes goroutines from its queue next, and tells the monitor if it leaves some there.
             processor.enqueue(self)
-            return SchedulerCore.running.cell.monitor.noteWaiting()
+            return SchedulerCore.running.cell.monitor.noteAwake()
         }
         submit()
     }

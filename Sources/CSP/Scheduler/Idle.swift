@@ -100,6 +100,8 @@ extension SchedulerCore {
         let worker = assign(processor)
         cell.idleLock.unlock()
         start(worker, with: processor)
+        // It may be the one who attended the poller, and compute from now on.
+        if cell.poller.isInUse.load(ordering: .relaxed) { cell.monitor.noteAwake() }
         return true
     }
 
@@ -222,6 +224,7 @@ extension WorkerRef {
             }
         }
         cell.wakeUp.store(0, ordering: .relaxed)
+        lingerOnce()
         csp_set_coarse_now(csp_now())
         return true
     }

@@ -3,7 +3,7 @@ import Synchronization
 
 /// The thread that looks after goroutines that wait: it wakes a worker when one has waited for a whole period although a processor is idle,
 /// and hands a processor on when its goroutine blocks in the kernel, or computes for too long, while others wait. It returns the memory of stacks that
-/// nobody needs. It polls only while something waits, dozes while processors are busy, and sleeps when all are idle.
+/// nobody needs. It polls only while something waits, dozes while processors are busy, and sleeps soon after all have become idle.
 struct Monitor: ~Copyable {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     static let period: Int64 = 200_000
@@ -19,8 +19,17 @@ struct Monitor: ~Copyable {
     /// The longest wait between two looks for a deadlock.
     static let longestPatience: Int64 = 10_000_000_000
 
-    /// 1 while the monitor wants to be called when something is left waiting: a processor is idle, and it is not looking closely.
-    let alarm = Atomic<UInt32>(1)
+    /// Whether the monitor wants to be called. One of these:
+    let alarm = Atomic<UInt32>(untilCalled)
+    /// It looks closely.
+    private static let never: UInt32 = 0
+    /// No processor is idle; it looks within a doze.
+    private static let onceIdle: UInt32 = 2
+    /// It looks within a doze, or sooner if it is called by who leaves something waiting. A worker that only gets up for an event, and runs who waited for
+    /// it, need not call: two system calls less for each event.
+    private static let whenWaiting: UInt32 = 1
+    /// All were asleep: it looks no more until it is called, by who has risen or leaves something waiting.
+    private static let untilCalled: UInt32 = 3
     private let started = Atomic<Bool>(false)
     /// Set when the goroutines are asleep for good but for a thread that is not ours.
     private let mustLookAgain = Atomic<Bool>(false)
@@ -28,23 +37,31 @@ struct Monitor: ~Copyable {
     /// From a processor that leaves goroutines waiting, and from submitters. One load, most of the time.
     @inline(__always)
     func noteWaiting() {
-        if alarm.load(ordering: .relaxed) != 0 { call() }
+        if alarm.load(ordering: .relaxed) & 1 != 0 { call() }
+    }
+
+    /// From a worker in its loop that has made goroutines ready, which it is about to run: if it has been asleep with all others nobody looks after it.
+    /// It has raised `awake` before: either it sees here that the monitor sleeps, or the monitor sees it awake before it does.
+    func noteAwake() {
+        if alarm.load(ordering: .sequentiallyConsistent) == Self.untilCalled { call() }
     }
 
     /// From whoever leaves a processor idle.
-    func noteIdle() { alarm.store(1, ordering: .relaxed) }
+    func noteIdle() {
+        _ = alarm.compareExchange(expected: Self.onceIdle, desired: Self.whenWaiting, ordering: .relaxed)
+    }
 
     /// From whoever finds that only a thread which is not ours can wake anybody.
     func lookAgain() {
         if mustLookAgain.exchange(true, ordering: .acquiringAndReleasing) { return }
-        alarm.store(1, ordering: .relaxed)
+        alarm.store(Self.untilCalled, ordering: .relaxed)
         call()
     }
 
     /// Starts the thread if there is none.
     @inline(never)
     func call() {
-        guard alarm.exchange(0, ordering: .acquiringAndReleasing) != 0 else { return }
+        guard alarm.exchange(Self.never, ordering: .acquiringAndReleasing) & 1 != 0 else { return }
         if !started.exchange(true, ordering: .acquiringAndReleasing) {
             // A failure only costs speed: an idle processor then takes no part until something else wakes it.
             if unsafe csp_thread_start(
@@ -73,26 +90,35 @@ struct Monitor: ~Copyable {
         var watch = ProcessorWatch()
         var rounds = Rounds(core)
         var quiet = 0
+        var dozes = 0
         while true {
-            let isAsleep = core.cell.awake.load(ordering: .sequentiallyConsistent) == 0
+            var isAsleep = core.cell.awake.load(ordering: .sequentiallyConsistent) == 0
+            if !isAsleep { dozes = 0 }
             let anyIdle = core.cell.idleProcessors.load(ordering: .sequentiallyConsistent) > 0
             if !anyIdle {
-                alarm.store(0, ordering: .relaxed)
-                unsafe csp_futex_wait(futexWord, 0, rounds.limit(watch.delay))
+                alarm.store(Self.onceIdle, ordering: .relaxed)
+                unsafe csp_futex_wait(futexWord, Self.onceIdle, rounds.limit(watch.delay))
             } else if !isAsleep, quiet < Self.patience {
-                alarm.store(0, ordering: .relaxed)
-                unsafe csp_futex_wait(futexWord, 0, rounds.limit(min(watch.delay, Self.period)))
+                alarm.store(Self.never, ordering: .relaxed)
+                unsafe csp_futex_wait(futexWord, Self.never, rounds.limit(min(watch.delay, Self.period)))
             } else {
                 // From now on whoever leaves something waiting calls; this look finds what was left before. With every worker asleep there is
-                // nobody to look after.
-                alarm.store(1, ordering: .sequentiallyConsistent)
+                // nobody to look after, but they may be up again in a moment: it sleeps after them only when it has dozed for a while.
+                let wants = isAsleep && dozes >= Self.patience ? Self.untilCalled : Self.whenWaiting
+                alarm.store(wants, ordering: .sequentiallyConsistent)
                 if watch.look(core) {
                     quiet = 0
                     continue
                 }
+                isAsleep = core.cell.awake.load(ordering: .sequentiallyConsistent) == 0
                 if isAsleep { lookForDeadlock(core, &rounds) }
-                unsafe csp_futex_wait(futexWord, 1, rounds.limit(isAsleep ? -1 : Self.doze))
-                if alarm.load(ordering: .relaxed) == 0 { quiet = 0 }
+                let mayWait = isAsleep && wants == Self.untilCalled ? -1 : Self.doze
+                unsafe csp_futex_wait(futexWord, wants, rounds.limit(mayWait))
+                dozes += 1
+                if alarm.load(ordering: .relaxed) == Self.never {
+                    quiet = 0
+                    dozes = 0
+                }
             }
             quiet = watch.look(core) ? 0 : quiet + 1
             rounds.make(core)

@@ -43,6 +43,7 @@ struct WorkerCell: ~Copyable {
     var handed: GoroutineRef?
     /// The addresses, on this thread, of the Swift runtime's state that travels with goroutines.
     var stateWords: ThreadStateWords
+    /// How long it waits for work before it sleeps; see `linger`.
     var lingerNanoseconds: Int64 = 50_000
     /// Its thread's, for sanitizers.
     var fiber: OpaquePointer?
