@@ -18,9 +18,15 @@ extension SchedulerCore {
     /// Without locks. Ends the process when all goroutines are asleep for good.
     @inline(never)
     func checkDeadlock() {
+        // The foreign thread may end, and then nobody else looks again.
+        if endIfDeadlocked() { cell.monitor.lookAgain() }
+    }
+
+    /// Does not return if there is a deadlock. True if only a foreign thread can end the silence.
+    func endIfDeadlocked() -> Bool {
         guard cell.awake.load(ordering: .sequentiallyConsistent) == 0, isAnybodyStuck,
             cell.poller.waiting.load(ordering: .sequentiallyConsistent) == 0
-        else { return }
+        else { return false }
         cell.idleLock.lock()
         let isQuiet =
             cell.sleepers == cell.workers && cell.awake.load(ordering: .sequentiallyConsistent) == 0
@@ -30,10 +36,8 @@ extension SchedulerCore {
         cell.idleLock.unlock()
         if isOver {
             if !cell.isEnding.exchange(true, ordering: .acquiringAndReleasing) { Dump.endInDeadlock() }
-        } else if isQuiet {
-            // The foreign thread may end, and then nobody else looks again.
-            cell.monitor.lookAgain()
         }
+        return isQuiet && !isOver
     }
 
     private var isAnybodyStuck: Bool { goroutineCount > 0 || ThreadParker.asleepCount.load(ordering: .relaxed) > 0 }

@@ -133,9 +133,9 @@ struct Monitor: ~Copyable {
         guard now >= rounds.deadlockDue else { return }
         rounds.deadlockDelay = min(rounds.deadlockDelay * 2, Self.longestPatience)
         rounds.deadlockDue = now + rounds.deadlockDelay
-        // Says so again if it is still so.
+        // Lowered first, lest a note of somebody who sees it later is lost.
         mustLookAgain.store(false, ordering: .releasing)
-        core.checkDeadlock()
+        if core.endIfDeadlocked() { mustLookAgain.store(true, ordering: .releasing) }
     }
 }
 
