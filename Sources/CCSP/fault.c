@@ -6,6 +6,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -114,6 +115,37 @@ static void finish_expendable(uint32_t how) {
     csp_futex_wake(&outcome, 1);
 }
 
+// What the program has to say before it goes down, on a thread that waits for that. It may need what the faulting thread holds, for ever.
+static void (*last_words)(void);
+static uint32_t last_request, last_answer;
+enum { LAST_WORDS_SECONDS = 10 };
+
+static void wait_for_fault(void *unused) {
+    (void)unused;
+    while (!__atomic_load_n(&last_request, __ATOMIC_ACQUIRE)) csp_futex_wait(&last_request, 0, -1);
+    last_words();
+    __atomic_store_n(&last_answer, 1, __ATOMIC_RELEASE);
+    csp_futex_wake(&last_answer, INT_MAX);
+}
+
+int csp_install_last_words(void (*body)(void)) {
+    last_words = body;
+    int error = csp_thread_start(CSP_DUMP_STACK_SIZE, "csp-trace", wait_for_fault, NULL);
+    if (error == 0) csp_count_own_thread(1);
+    if (error != 0) last_words = NULL;
+    return error;
+}
+
+static void say_last_words(void) {
+    if (!last_words) return;
+    __atomic_store_n(&last_request, 1, __ATOMIC_RELEASE);
+    csp_futex_wake(&last_request, 1);
+    int64_t deadline = csp_now() + LAST_WORDS_SECONDS * 1000000000LL, left;
+    while (!__atomic_load_n(&last_answer, __ATOMIC_ACQUIRE) && (left = deadline - csp_now()) > 0) {
+        csp_futex_wait(&last_answer, 0, left);
+    }
+}
+
 static void handle(int signal, siginfo_t *info, void *opaque) {
     int saved = errno;
     if (__atomic_load_n(&expendable, __ATOMIC_RELAXED) == csp_thread_id() && (signal == SIGSEGV || signal == SIGBUS)) {
@@ -136,6 +168,7 @@ static void handle(int signal, siginfo_t *info, void *opaque) {
         struct timespec moment = {0, 1000000};
         for (int i = 0; i < 1000 && __atomic_load_n(&reporter, __ATOMIC_ACQUIRE); i++) nanosleep(&moment, NULL);
     }
+    say_last_words();
     for (int i = 0; i < SIGNALS; i++) {
         if (signals[i] == signal) sigaction(signal, &before[i], NULL);
     }

@@ -16,6 +16,16 @@
 #include <time.h>
 #include <unistd.h>
 
+uint32_t *csp_event_make(void) { return calloc(1, sizeof(uint32_t)); }
+void csp_event_signal(uint32_t *event) {
+    __atomic_store_n(event, 1, __ATOMIC_RELEASE);
+    csp_futex_wake(event, 1);
+}
+void csp_event_wait(uint32_t *event) {
+    while (!__atomic_load_n(event, __ATOMIC_ACQUIRE)) csp_futex_wait(event, 0, -1);
+}
+void csp_event_free(uint32_t *event) { free(event); }
+
 void csp_sleep(int64_t nanoseconds) {
     struct timespec time = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     nanosleep(&time, NULL);

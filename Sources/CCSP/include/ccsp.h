@@ -211,6 +211,12 @@ void csp_membarrier(void);
 /// Sleeps for so long, or less when there is a signal.
 void csp_sleep(int64_t nanoseconds);
 
+/// Something that happens once. NULL without memory.
+uint32_t *csp_event_make(void);
+void csp_event_signal(uint32_t *event);
+void csp_event_wait(uint32_t *event);
+void csp_event_free(uint32_t *event);
+
 /// Starts a detached thread with a stack of `stack_size` bytes. Returns 0 or errno.
 int csp_thread_start(size_t stack_size, const char *name, void (*body)(void *), void *argument);
 /// Runs `body` on a thread of its own and waits for its end. Returns 0 or errno.
@@ -455,6 +461,8 @@ typedef enum { CSP_HEADING, CSP_CREATOR } csp_description;
 /// `describe` writes that part of the description into a buffer and returns its length; it runs in a signal handler.
 void csp_install_fault_handlers(
     size_t (*describe)(void *goroutine, csp_description part, char *buffer, size_t capacity));
+/// Once: has `body` called on a thread of its own when the program faults, after its description, and before it goes down. Returns 0 or errno.
+int csp_install_last_words(void (*body)(void));
 /// What `signal` did before ours was installed.
 void csp_action_before(int signal, struct sigaction *action);
 /// Gives the calling thread an alternate signal stack, and lets the signal through that dumps need; or takes the stack away.

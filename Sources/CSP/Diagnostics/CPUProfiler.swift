@@ -9,6 +9,7 @@ import Synchronization
 
 /// Where all threads of the process spend CPU time: each is interrupted now and then, when it has used so much of it.
 package enum CPUProfiler {
+    // SAFETY: (whole type) what C writes to lives through the calls.
     package struct Entry: Sendable {
         /// Innermost first, as if they were return addresses.
         package let stack: [UInt]

@@ -70,6 +70,7 @@ package enum Dump {
 
     /// For whoever finds that no goroutine can ever go on: prints Go's message and the dump, and ends the process with status 2.
     package static func endInDeadlock() -> Never {
+        LastWords.say()
         print("fatal error: all goroutines are asleep - deadlock!\n\n", to: STDERR_FILENO)
         write(to: STDERR_FILENO)
         _exit(2)
@@ -77,6 +78,7 @@ package enum Dump {
 
     /// On the thread that waits for SIGQUIT.
     static func quit() {
+        LastWords.say()
         print("SIGQUIT: quit\n\n", to: STDERR_FILENO)
         run(own: nil, { _ in true }, writing { print($0, to: STDERR_FILENO) })
         _exit(2)

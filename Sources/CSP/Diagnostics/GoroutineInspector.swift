@@ -45,6 +45,7 @@ package struct GoroutineGroup: Sendable {
 /// Blocks the calling thread, which must not be one of Swift's pool, for some tens of milliseconds, and longer where functions are looked up for the first
 /// time. Memory has a bound: beyond 2,000 different stacks goroutines are only counted.
 package enum GoroutineInspector {
+    // SAFETY: (whole type) control blocks are immortal; what others may be writing is read by `csp_peek`.
     package struct Result: Sendable {
         package var groups: [GoroutineGroup] = []
         /// Goroutines beyond those groups.
@@ -68,7 +69,7 @@ package enum GoroutineInspector {
     }
 
     private static func look(_ isWanted: @escaping (UInt64) -> Bool) -> Result {
-        // SAFETY: written by the thread that looks, until this one goes on.
+        // Written by the thread that looks, until this one goes on.
         nonisolated(unsafe) var result = Result()
         Dump.census({ isWanted(unsafe csp_peek_64(&$0.pointer.pointee.id)) }) { census, symbolicator in
             let now = csp_now()

@@ -7,9 +7,11 @@ import Synchronization
 public struct SchedulerMetrics: Sendable {
     /// One of Go's Ps: the right to run goroutines.
     public struct Processor: Sendable {
+        /// From 0.
         public var index = 0
         /// The id of the goroutine that it runs; nil when it looks for one or is idle.
         public var goroutine: UInt64?
+        /// Whether no thread has it.
         public var isIdle = false
         /// Goroutines in its own queue.
         public var queued = 0
@@ -25,6 +27,7 @@ public struct SchedulerMetrics: Sendable {
         public let bounds: [Duration]
         /// How many fell into each class: one more than there are bounds.
         public internal(set) var counts: [UInt64]
+        /// All durations together.
         public internal(set) var sum: Duration = .zero
 
         /// Classes for what `WaitHistogram` counts.
@@ -44,35 +47,41 @@ public struct SchedulerMetrics: Sendable {
     /// How many have been started.
     public var goroutinesStarted: UInt64 = 0
 
+    /// As many as ``Scheduler/maxProcs``.
     public var processors: [Processor] = []
     /// Goroutines in the global queue.
     public var globalQueue = 0
-    /// Threads for goroutines (Go's Ms), and how many of them sleep.
+    /// Threads for goroutines (Go's Ms).
     public var threads = 0
+    /// How many of them sleep.
     public var idleThreads = 0
 
-    /// How often a processor took goroutines from another one's queue, and how many.
+    /// How often a processor took goroutines from another one's queue.
     public var steals: UInt64 = 0
+    /// How many goroutines they were.
     public var stolenGoroutines: UInt64 = 0
     /// How often a sleeping thread was woken, or a new one started, to run goroutines.
     public var wakeups: UInt64 = 0
-    /// How often a processor was taken from a goroutine that blocked in the kernel or computed for too long.
+    /// How often a processor was taken from a goroutine that blocked in the kernel, computed for too long, or said that it would (`blocking`).
     public var handOffs: UInt64 = 0
 
     /// Timers that are set.
     public var timers = 0
-    /// Descriptors that the poller watches, and how many wait for one.
+    /// Descriptors that the poller watches.
     public var polledDescriptors = 0
+    /// Goroutines, tasks and threads that wait for one.
     public var waitingForDescriptors = 0
 
-    /// Stacks of goroutines, and those that are kept for the next ones.
+    /// Stacks of goroutines.
     public var stacks = 0
+    /// Stacks that are kept for the next ones.
     public var freeStacks = 0
     /// Memory that stacks really take; 0 if the kernel does not tell.
     public var stackBytes = 0
 
-    /// How often goroutines waited for a lock, and how long altogether: only while ``Scheduler/measuresWaiting``.
+    /// How often goroutines waited for a lock: only while ``Scheduler/measuresWaiting``.
     public var contentions: UInt64 = 0
+    /// How long they waited altogether.
     public var contentionTime: Duration = .zero
     /// How long goroutines that could run waited until they ran: only while ``Scheduler/measuresWaiting``.
     public var latency = Histogram.empty
@@ -119,6 +128,11 @@ struct SchedulerCounters: ~Copyable {
     let handOffs = Atomic<UInt64>(0)
     let contentions = Atomic<UInt64>(0)
     let contentionTime = Atomic<Int64>(0)
+
+    func noteContention(_ nanoseconds: Int64) {
+        contentions.wrappingAdd(1, ordering: .relaxed)
+        contentionTime.wrappingAdd(nanoseconds, ordering: .relaxed)
+    }
 }
 
 /// Durations in classes: below 1 µs, 2 µs, 4 µs, and so on up to half a second, and above. Written by one processor's owner, read by all.
@@ -141,12 +155,6 @@ struct WaitHistogram: ~Copyable {
 }
 
 extension SchedulerCore {
-    /// A processor has taken goroutines from another one's queue.
-    func noteSteal(_ count: Int) {
-        cell.counters.steals.wrappingAdd(1, ordering: .relaxed)
-        cell.counters.stolen.wrappingAdd(UInt64(count), ordering: .relaxed)
-    }
-
     // SAFETY: (whole type) control blocks are immortal; what others may be writing is read by `csp_peek` or is atomic.
     fileprivate func countGoroutines(_ metrics: inout SchedulerMetrics) {
         var byReason = [Int](repeating: 0, count: 256)

@@ -18,6 +18,10 @@ enum Watch {
         goroutine.cell.parkedAt = 0
         goroutine.cell.readySince = csp_now()
         goroutine.cell.readiedBy = goroutine.cell.creatorID
+        guard watch & UInt32(CSP_WATCH_TRACE) != 0 else { return }
+        let recorder = TraceRecorder.shared, now = goroutine.cell.readySince, id = goroutine.cell.id
+        if let name = goroutine.cell.name { recorder.note(name, of: id) }
+        recorder.add(TraceEvent(kind: .made, start: now, end: now, goroutine: id, other: goroutine.cell.creatorID))
     }
 
     /// A goroutine that waits is about to be made ready, by the caller.
@@ -46,37 +50,131 @@ extension WorkerRef {
             return enterUnwatched(goroutine)
         }
         cell.returnsToLoop.insert(.watched)
-        let start = csp_now()
+        let start = csp_now(), processor = cell.processor!.cell.index
         goes(on: goroutine, start, watch)
         enterUnwatched(goroutine)
-        leaves(goroutine, start, watch)
+        leaves(goroutine, start, processor, watch)
     }
 
     /// A goroutine goes onto its stack.
     private func goes(on goroutine: GoroutineRef, _ now: Int64, _ watch: UInt32) {
         let ready = goroutine.cell.readySince, parked = goroutine.cell.parkedAt
-        if Watch.isCurrent(ready), watch & UInt32(CSP_WATCH_WAITING) != 0 {
-            cell.processor!.cell.latency.add(now - ready)
+        let reason = goroutine.cell.waitReason, isTraced = watch & UInt32(CSP_WATCH_TRACE) != 0
+        if Watch.isCurrent(parked) {
+            if reason.isLock, watch & UInt32(CSP_WATCH_WAITING) != 0 {
+                SchedulerCore.running.cell.counters.noteContention(now - parked)
+            }
+            if reason.isBlocking, watch & UInt32(CSP_WATCH_BLOCK) != 0 {
+                unsafe EventProfile.block.note(now - parked) { unsafe goroutine.walkParkedStack($0) }
+            }
+            if isTraced { note(.waited, reason, goroutine, parked, max(parked, ready)) }
+            goroutine.cell.parkedAt = 0
         }
-        guard Watch.isCurrent(parked) else { return }
-        let reason = goroutine.cell.waitReason, waited = now - parked
-        if reason.isLock, watch & UInt32(CSP_WATCH_WAITING) != 0 {
-            SchedulerCore.running.cell.counters.contentions.wrappingAdd(1, ordering: .relaxed)
-            SchedulerCore.running.cell.counters.contentionTime.wrappingAdd(waited, ordering: .relaxed)
+        if Watch.isCurrent(ready) {
+            if watch & UInt32(CSP_WATCH_WAITING) != 0 { cell.processor!.cell.latency.add(now - ready) }
+            if isTraced { note(.wasRunnable, reason, goroutine, ready, now, goroutine.cell.readiedBy) }
         }
-        if reason.isBlocking, watch & UInt32(CSP_WATCH_BLOCK) != 0 {
-            unsafe EventProfile.block.note(waited) { unsafe goroutine.walkParkedStack($0) }
-        }
-        goroutine.cell.parkedAt = 0
+        cell.watchedID.store(goroutine.cell.id, ordering: .relaxed)
+        cell.watchedMaker.store(unsafe UInt64(UInt(bitPattern: goroutine.cell.creatorAddress)), ordering: .relaxed)
+        cell.watchedSince.store(now, ordering: .relaxed)
     }
 
     /// A goroutine has left its stack, and is not seen by others yet.
-    private func leaves(_ goroutine: GoroutineRef, _ start: Int64, _ watch: UInt32) {
+    private func leaves(_ goroutine: GoroutineRef, _ start: Int64, _ startedOn: Int, _ watch: UInt32) {
         let now = csp_now()
         let isWaiting = goroutine.cell.status == .waiting
         goroutine.cell.parkedAt = isWaiting ? now : 0
         goroutine.cell.readySince = isWaiting ? 0 : now
         goroutine.cell.readiedBy = 0
+        cell.watchedSince.store(0, ordering: .relaxed)
+        guard watch & UInt32(CSP_WATCH_TRACE) != 0 else { return }
+        var hasEnded = false
+        if case .recycle = cell.afterwards { hasEnded = true }
+        // On its processor only until that was taken away.
+        let lost = cell.lostProcessorAt.load(ordering: .relaxed)
+        let maker = unsafe UInt64(UInt(bitPattern: goroutine.cell.creatorAddress))
+        note(
+            .ran, hasEnded ? .none : isWaiting ? goroutine.cell.waitReason : .yield, goroutine, start, now, maker,
+            lost >= start ? -1 : startedOn)
+    }
+
+    private func note(
+        _ kind: TraceEvent.Kind, _ reason: WaitReason, _ goroutine: GoroutineRef, _ start: Int64, _ end: Int64,
+        _ other: UInt64 = 0, _ processor: Int = -1
+    ) {
+        TraceRecorder.shared.add(
+            TraceEvent(
+                kind: kind, reason: reason, processor: Int16(truncatingIfNeeded: processor),
+                worker: UInt32(truncatingIfNeeded: cell.number), start: start, end: end, goroutine: goroutine.cell.id,
+                other: other), by: self)
+    }
+}
+
+// What happens to processors and workers: rare enough to be counted always.
+extension WorkerRef {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
+    /// Its goroutine goes on without the processor, which it has had until now.
+    func noteHandOff(of processor: ProcessorRef) {
+        let core = SchedulerCore.running
+        core.cell.counters.handOffs.wrappingAdd(1, ordering: .relaxed)
+        guard TraceRecorder.isOn else { return }
+        let now = csp_now()
+        let since = cell.watchedSince.load(ordering: .relaxed)
+        cell.lostProcessorAt.store(now, ordering: .relaxed)
+        core.note(.handedOff, processor, now, cell.number)
+        if since > 0 { core.noteRun(of: self, on: processor, since, now) }
+    }
+
+    /// Since when it sleeps, if somebody wants to know.
+    @inline(__always)
+    var sleepsSince: Int64 { TraceRecorder.isOn ? csp_now() : 0 }
+
+    func noteSleep(since start: Int64) {
+        guard start > 0, TraceRecorder.isOn else { return }
+        TraceRecorder.shared.add(
+            TraceEvent(kind: .slept, worker: UInt32(truncatingIfNeeded: cell.number), start: start, end: csp_now()),
+            by: self)
+    }
+}
+
+extension ProcessorRef {
+    func noteTimers(_ now: Int64) { SchedulerCore.running.note(.fired, self, now, 0) }
+}
+
+extension SchedulerCore {
+    // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
+    /// A processor has taken goroutines from another one's queue.
+    func noteSteal(_ count: Int, by processor: ProcessorRef) {
+        cell.counters.steals.wrappingAdd(1, ordering: .relaxed)
+        cell.counters.stolen.wrappingAdd(UInt64(count), ordering: .relaxed)
+        if TraceRecorder.isOn { note(.stole, processor, csp_now(), UInt64(count)) }
+    }
+
+    /// A sleeping worker, or with nil a new one, gets a processor.
+    func noteWakeUp(of processor: ProcessorRef, _ worker: WorkerRef?) {
+        cell.counters.wakeups.wrappingAdd(1, ordering: .relaxed)
+        if TraceRecorder.isOn { note(.woke, processor, csp_now(), worker?.cell.number ?? 0) }
+    }
+
+    func noteEvents(_ count: Int) {
+        TraceRecorder.shared.add(TraceEvent(kind: .polled, start: csp_now(), end: csp_now(), other: UInt64(count)))
+    }
+
+    fileprivate func note(_ kind: TraceEvent.Kind, _ processor: ProcessorRef, _ now: Int64, _ other: UInt64) {
+        TraceRecorder.shared.add(
+            TraceEvent(
+                kind: kind, processor: Int16(truncatingIfNeeded: processor.cell.index), start: now, end: now,
+                other: other))
+    }
+
+    /// A goroutine was on a processor until that was taken away; its own part of the picture goes on.
+    fileprivate func noteRun(of worker: WorkerRef, on processor: ProcessorRef, _ start: Int64, _ end: Int64) {
+        TraceRecorder.shared.add(
+            TraceEvent(
+                kind: .lost, processor: Int16(truncatingIfNeeded: processor.cell.index),
+                worker: UInt32(truncatingIfNeeded: worker.cell.number), start: start, end: end,
+                goroutine: worker.cell.watchedID.load(ordering: .relaxed),
+                other: worker.cell.watchedMaker.load(ordering: .relaxed)))
     }
 }
 

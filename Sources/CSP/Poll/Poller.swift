@@ -89,6 +89,7 @@ struct Poller: ~Copyable {
         unsafe backend.wait(atMost: nanoseconds) { events in
             found = true
             rise()
+            if TraceRecorder.isOn { SchedulerCore.running.noteEvents(events.count) }
             for index in events.indices { PollCellRef.notify(unsafe events[index]) }
         }
         return found

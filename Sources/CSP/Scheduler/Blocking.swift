@@ -37,6 +37,7 @@ extension WorkerRef {
         defer { exit() }
         guard let processor = enter() else { return }
         let core = SchedulerCore.running
+        noteHandOff(of: processor)
         core.cell.idleLock.lock()
         cell.processor = nil
         let next = core.release(processor)
@@ -95,11 +96,11 @@ extension SchedulerCore {
 
     /// For the monitor: takes a processor from a worker whose goroutine computes or blocks, under the caller's claim, which ends.
     func handOn(_ processor: ProcessorRef, of worker: WorkerRef) {
+        worker.noteHandOff(of: processor)
         cell.idleLock.lock()
         worker.cell.processor = nil
         let next = release(processor)
         cell.idleLock.unlock()
-        cell.counters.handOffs.wrappingAdd(1, ordering: .relaxed)
         worker.endClaim()
         follow(next)
     }

@@ -226,11 +226,11 @@ struct QueueWatch {
             }
             defer { owner.endClaim() }
             if let stolen = other.cell.queue.steal(below: tails[place], into: own.cell.queue) {
-                core.noteSteal(own.cell.queue.count + 1)
+                core.noteSteal(own.cell.queue.count + 1, by: own)
                 return stolen
             }
             if isStuck, ticks[place] == other.cell.tick.load(ordering: .relaxed), let next = other.takeRunNext() {
-                core.noteSteal(1)
+                core.noteSteal(1, by: own)
                 return next
             }
         }

@@ -184,6 +184,8 @@ extension WorkerRef {
     /// With the idle lock, which is released.
     private func waitForProcessor(_ deadline: Int64) -> Bool {
         let core = SchedulerCore.running
+        let start = sleepsSince
+        defer { noteSleep(since: start) }
         cell.isIdle = true
         cell.nextIdle = core.cell.firstIdleWorker
         core.cell.firstIdleWorker = self

@@ -103,6 +103,7 @@ struct SchedulerCore {
         core.setMaxProcs(Knobs.maxProcs ?? defaultMaxProcs())
         csp_install_quit_handler { Dump.quit() }
         if Knobs.schedulerTrace != nil { core.cell.monitor.call() }
+        if let path = Knobs.trace { LastWords.traceRun(path) }
         return core
     }
 

@@ -9,7 +9,7 @@ extension SchedulerCore {
 
     /// Without locks: sets a worker going that `assign` has found, or a new one if it has found none.
     func start(_ worker: WorkerRef?, with processor: ProcessorRef) {
-        cell.counters.wakeups.wrappingAdd(1, ordering: .relaxed)
+        noteWakeUp(of: processor, worker)
         if let worker { worker.wake() } else { startWorker(with: processor) }
     }
 

@@ -49,6 +49,15 @@ struct WorkerCell: ~Copyable {
     var lingerNanoseconds: Int64 = 50_000
     /// Its thread's, for sanitizers.
     var fiber: OpaquePointer?
+    /// Where it notes events.
+    var traceChunk: TraceChunkRef?
+    /// Since when it runs the goroutine that it runs, while somebody watches; 0 while it runs none.
+    let watchedSince = Atomic<Int64>(0)
+    /// Which one that is, and where it was made.
+    let watchedID = Atomic<UInt64>(0)
+    let watchedMaker = Atomic<UInt64>(0)
+    /// When it has lost its processor. Written by who takes it away, under a claim.
+    let lostProcessorAt = Atomic<Int64>(0)
     /// It runs one goroutine only: see LockedThread.swift.
     var isLocked: Bool { returnsToLoop.contains(.locked) }
     /// Why a goroutine that leaves must come back to the loop.

@@ -23,6 +23,8 @@ enum Knobs {
     static var maxThreads: Int? { number("CSP_MAXTHREADS") }
     /// CSP_SCHEDTRACE: milliseconds between lines about the scheduler on stderr.
     static var schedulerTrace: Int? { number("CSP_SCHEDTRACE") }
+    /// CSP_TRACE: the file into which a trace of the whole run is written.
+    static var trace: String? { text("CSP_TRACE") }
     /// CSP_STACK_GUARD=mprotect: do as if the kernel had no MADV_GUARD_INSTALL.
     static var guardInstall: Bool { text("CSP_STACK_GUARD") != "mprotect" }
     /// Log2 of the address space reserved for each stack size: 1 TiB.

@@ -10,6 +10,7 @@ extension ProcessorRef {
         guard cell.timers.earliest.load(ordering: .relaxed) <= now, cell.timers.lock.tryLock() else { return }
         cell.timers.run(at: now)
         cell.timers.lock.unlock()
+        if TraceRecorder.isOn { noteTimers(now) }
     }
 
     /// Whose heap the caller's timers go into: its bubble's, its own processor's, or the first one's when it is outside.
