@@ -29,7 +29,7 @@ let package = Package(
         // Of CSPDebug only: its web server.
         .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.1"),
         // Of CSPMetrics only.
-        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         // Of csp-top only.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     ],
@@ -57,7 +57,7 @@ let package = Package(
             ],
             resources: [.embedInCode("Page/page.html")], swiftSettings: strict),
         .target(
-            name: "CSPMetrics", dependencies: ["CSP", .product(name: "Metrics", package: "swift-metrics")],
+            name: "CSPMetrics", dependencies: ["CSP", .product(name: "CoreMetrics", package: "swift-metrics")],
             swiftSettings: strict),
         .executableTarget(
             name: "csp-top",
@@ -91,7 +91,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "CSPMetricsTests",
-            dependencies: ["CSP", "CSPMetrics", .product(name: "MetricsTestKit", package: "swift-metrics")],
+            dependencies: ["CSP", "CSPMetrics", .product(name: "CoreMetrics", package: "swift-metrics"), .product(name: "MetricsTestKit", package: "swift-metrics")],
             swiftSettings: strict),
         .testTarget(name: "CSPTestingTests", dependencies: ["CSP", "CSPTesting"], swiftSettings: strict),
         .testTarget(
