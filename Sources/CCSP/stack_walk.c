@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -62,12 +63,32 @@ RACY void csp_walk_stack(uintptr_t pc, uintptr_t fp, uintptr_t low, uintptr_t hi
     }
 }
 
+// The kernel reads the stack for us, and says no where there is nothing.
+RACY void csp_walk_unbounded(uintptr_t pc, uintptr_t fp, uintptr_t sp, csp_trace *trace) {
+    static const uintptr_t most = 64 << 20;
+    pid_t process = getpid();
+    uintptr_t low = sp;
+    trace->count = trace->omitted = 0;
+    while (pc > 4096 && trace->count < CSP_TRACE_MOST) {
+        trace->frames[trace->count++] = pc;
+        if (fp < low || fp - sp > most || fp % sizeof(uintptr_t) != 0) break;
+        uintptr_t frame[2];
+        struct iovec here = {frame, sizeof frame}, there = {(void *)fp, sizeof frame};
+        if (process_vm_readv(process, &here, 1, &there, 1, 0) != sizeof frame) break;
+        low = fp + sizeof frame;
+        fp = frame[0];
+        pc = frame[1];
+    }
+}
+
 RACY void csp_walk_callers(csp_trace *trace) {
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0), bottom;
     size_t size;
-    trace->count = trace->omitted = 0;
-    if (!csp_slot_at(frame, &bottom, &size)) return;
-    csp_walk_stack(word(frame + sizeof frame), word(frame), frame, bottom + size, trace);
+    if (csp_slot_at(frame, &bottom, &size)) {
+        csp_walk_stack(word(frame + sizeof frame), word(frame), frame, bottom + size, trace);
+    } else {
+        csp_walk_unbounded(word(frame + sizeof frame), word(frame), frame, trace);
+    }
 }
 
 RACY void csp_interrupted_at(const void *opaque, uintptr_t *pc, uintptr_t *fp, uintptr_t *sp) {

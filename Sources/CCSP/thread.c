@@ -16,6 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+void csp_sleep(int64_t nanoseconds) {
+    struct timespec time = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    nanosleep(&time, NULL);
+}
+
 CSP_UNINSTRUMENTED void csp_futex_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
     struct timespec timeout = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     int saved = errno;

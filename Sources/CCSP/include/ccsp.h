@@ -208,6 +208,9 @@ void csp_futex_wake(const uint32_t *word, int count);
 bool csp_membarrier_register(void);
 void csp_membarrier(void);
 
+/// Sleeps for so long, or less when there is a signal.
+void csp_sleep(int64_t nanoseconds);
+
 /// Starts a detached thread with a stack of `stack_size` bytes. Returns 0 or errno.
 int csp_thread_start(size_t stack_size, const char *name, void (*body)(void *), void *argument);
 /// Runs `body` on a thread of its own and waits for its end. Returns 0 or errno.
@@ -339,7 +342,9 @@ static inline const uintptr_t *csp_trace_frames(const csp_trace *trace) { return
 /// Follows the chain of frame pointers that begins with `pc` and `fp`, within [low, high), which must be mapped. Safe in a signal
 /// handler, and on a stack that is in use: the result may then be nonsense.
 void csp_walk_stack(uintptr_t pc, uintptr_t fp, uintptr_t low, uintptr_t high, csp_trace *trace);
-/// The calling goroutine's stack, from the calling function on; empty on another thread's.
+/// The same on a stack whose bounds are not known; at most CSP_TRACE_MOST frames, the innermost.
+void csp_walk_unbounded(uintptr_t pc, uintptr_t fp, uintptr_t sp, csp_trace *trace);
+/// The caller's stack, from the calling function on.
 void csp_walk_callers(csp_trace *trace);
 
 /// Reads what another thread may be writing, acquiring; sanitizers do not see it.
@@ -476,6 +481,44 @@ static inline bool csp_has_bubbles(void) { return __atomic_load_n(&csp_bubbles, 
 static inline bool csp_is_exploring(void) { return __atomic_load_n(&csp_guides, __ATOMIC_RELAXED) != 0; }
 /// One more, or with -1 one less.
 void csp_count_bubbles(int change, bool guided);
+
+// MARK: Watching (watch.c, profile.c)
+
+/// Who wants to know what goroutines do. The first is for ever: a sanitizer.
+enum { CSP_WATCH_FIBERS = 1, CSP_WATCH_TRACE = 2, CSP_WATCH_WAITING = 4, CSP_WATCH_BLOCK = 8, CSP_WATCH_MUTEX = 16 };
+extern uint32_t csp_watched;
+/// All of them at once: 0 nearly always.
+static inline __attribute__((always_inline)) uint32_t csp_watch(void) { return __atomic_load_n(&csp_watched, __ATOMIC_RELAXED); }
+void csp_set_watch(uint32_t which, bool on);
+/// When the last time began that anybody watched: what goroutines have noted before is out of date.
+int64_t csp_watch_since(void);
+
+/// Memory of the arena that is there, by the kernel's word; 0 when it does not tell.
+long csp_resident_stack_bytes(void);
+
+/// What a thread did when it had used CPU time for a period.
+typedef struct {
+    /// The goroutine that it ran, or NULL.
+    void *goroutine;
+    uint64_t goroutine_id;
+    /// Periods since the sample before.
+    uint32_t weight;
+    csp_trace trace;
+} csp_sample;
+
+static inline const csp_trace *csp_sample_trace(const csp_sample *sample) { return &sample->trace; }
+
+
+/// Has every thread of the process sampled `hertz` times per second of its CPU time, those that begin later once csp_profile_threads was called. One
+/// profile at a time. `id_offset`: where in a control block the goroutine's id is. 0 or errno: EBUSY if somebody else has SIGPROF.
+int csp_profile_begin(uint32_t hertz, size_t id_offset);
+/// Finds threads that are new. Returns how many there are.
+int csp_profile_threads(void);
+/// Takes a sample; false when there are none. One caller at a time.
+bool csp_profile_take(csp_sample *sample);
+/// Samples that found no room, and timers that the kernel refused.
+void csp_profile_losses(uint64_t *samples, uint64_t *threads);
+void csp_profile_end(void);
 
 // MARK: Fibers (race.c, address.c)
 

@@ -131,7 +131,7 @@ package final class Bubble: @unchecked Sendable {
     }
 
     /// What was done, in order; nil without a guide.
-    package var trace: Trace? { withLock { guide?.trace } }
+    package var trace: ExplorationTrace? { withLock { guide?.trace } }
 
     // MARK: Members come, wait, go on and end
 

@@ -7,7 +7,7 @@ package struct Guide {
     package let seed: UInt64
     let mostSteps: Int
     var random: SplitMix64
-    var trace = Trace()
+    var trace = ExplorationTrace()
     /// Decided by a member that gave way for it.
     private var decided: Choice?
     private var strategy: Strategy

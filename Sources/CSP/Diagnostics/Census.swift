@@ -82,7 +82,7 @@ extension Census.Group {
 extension GoroutineRef {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// The name of a goroutine that others run; nil when it has none, or is another one by now.
-    fileprivate func name(ifStill id: UInt64) -> String? {
+    func name(ifStill id: UInt64) -> String? {
         nameLock.lock()
         defer { nameLock.unlock() }
         return unsafe csp_peek_64(&pointer.pointee.id) == id ? cell.name : nil

@@ -27,6 +27,15 @@ struct Sighting {
     var waitingSince: Int64 = 0
     var creatorID: UInt64 = 0
     var creatorAddress: UInt = 0
+    /// In Go's words.
+    var stateText: String {
+        switch state {
+        case .waiting: reason.description
+        case .runnable: "runnable"
+        case .running: "running"
+        case .inSystemCall: "syscall"
+        }
+    }
     /// Whether its stack could be seen. A goroutine that has not run yet has none, which counts as seen.
     var hasTrace = false
 }

@@ -3,20 +3,30 @@ import Runtime
 
 /// Names and places for return addresses, by the toolchain's `Runtime` module, which reads symbol tables and debug information. Each address is
 /// looked up once.
-struct Symbolicator {
+package struct Symbolicator {
     // SAFETY: (whole type) the addresses live through the call.
     struct Frame {
         /// "Module.function(_:)"
         let name: String
-        /// "/path/File.swift:12 +0x1c"; without debug information the program's or library's file.
-        let place: String
+        /// "/path/File.swift"; without debug information the program's or library's file, and no line.
+        var file = ""
+        var line = 0
+        /// How far into the function it is; nothing where it was inlined.
+        var offset: UInt?
         enum Owner {
             /// swift-csp's first functions on a stack, its others, Swift's standard library, anybody else.
             case base, runtime, library, user
         }
-        let owner: Owner
+        var owner = Owner.user
         /// Made by the compiler to fit one calling convention to another.
-        let isThunk: Bool
+        var isThunk = false
+
+        /// "/path/File.swift:12 +0x1c"
+        var place: String {
+            let position = line > 0 ? "\(file):\(line)" : file
+            guard let offset else { return position }
+            return (position.isEmpty ? "" : position + " ") + "+" + Symbolicator.hexadecimal(offset)
+        }
     }
 
     /// Nil when it could not be had: then there are names only.
@@ -96,6 +106,23 @@ struct Symbolicator {
         return capture.backtrace
     }
 
+    /// The frames of a stack without the runtime's own at either end, but with the operation that the user's code called.
+    mutating func shownFrames(_ trace: [UInt], omitted: Int) -> [(frame: Frame, address: UInt)] {
+        let found = frames(at: trace)
+        var shown: [(frame: Frame, address: UInt)] = []
+        for (index, several) in found.enumerated() {
+            if index == Int(CSP_TRACE_FIRST), omitted > 0 {
+                shown.append((Frame(name: "...\(omitted) frames omitted..."), 0))
+            }
+            shown += several.filter { !$0.isThunk }.map { ($0, trace[index]) }
+        }
+        // Where the optimiser has made a tail call of it, none of the user's code is there.
+        while shown.last?.frame.owner == .base { shown.removeLast() }
+        let end = shown.lastIndex { $0.frame.owner == .user }.map { $0 + 1 } ?? shown.count
+        let leading = shown[..<end].prefix { $0.frame.owner != .user }
+        return Array(shown[(leading.lastIndex { $0.frame.owner == .runtime } ?? 0)..<end])
+    }
+
     /// From the symbol table alone.
     static func plainFrame(_ address: UInt) -> Frame {
         var offset: UInt = 0
@@ -105,12 +132,10 @@ struct Symbolicator {
             return found ? unsafe String(cString: buffer.baseAddress!) : nil
         }
         guard let name else {
-            return Frame(name: "unknown function", place: hexadecimal(address), owner: .user, isThunk: false)
+            return Frame(name: "unknown function", file: hexadecimal(address))
         }
         return Frame(
-            name: name, place: "+\(hexadecimal(offset))",
-            owner: name.hasPrefix("CSP.") || name.hasPrefix("csp_") ? .runtime : .user,
-            isThunk: false)
+            name: name, offset: offset, owner: name.hasPrefix("CSP.") || name.hasPrefix("csp_") ? .runtime : .user)
     }
 
     static func hexadecimal(_ number: some BinaryInteger) -> String { "0x" + String(number, radix: 16) }
@@ -122,11 +147,12 @@ extension Symbolicator.Frame {
         // Generic arguments are not there: "Channel<>".
         let plain = symbol.name.split(separator: "<>", omittingEmptySubsequences: false).joined()
         name = module.map { Self.qualify(plain, with: $0) } ?? plain
-        let offset = isInlined ? "" : " +" + Symbolicator.hexadecimal(symbol.offset)
+        offset = isInlined ? nil : UInt(bitPattern: symbol.offset)
         if let location = symbol.sourceLocation, location.line > 0 {
-            place = "\(location.path):\(location.line)\(offset)"
+            file = location.path
+            line = location.line
         } else {
-            place = symbol.imageName + offset
+            file = symbol.imageName
         }
         let isOurs = module == "CSP" || symbol.rawName.hasPrefix("csp_")
         let isFirst = isOurs && Self.first.contains { symbol.name.contains($0) }

@@ -68,6 +68,12 @@ struct GoroutineCell: ~Copyable {
     /// For sanitizers.
     var fiber: OpaquePointer?
     var savedState: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+    // While somebody watches: see Diagnostics/Watch.swift. 0 when it is not known.
+    /// When it left its stack to wait.
+    var parkedAt: Int64 = 0
+    /// Since when it could run, and who has seen to that.
+    var readySince: Int64 = 0
+    var readiedBy: UInt64 = 0
     /// What it belongs to, if anything: see Bubble/Family.swift.
     var family: Family?
 

@@ -99,10 +99,7 @@ extension GoroutineRef {
         _ name: String?, _ stackClass: Int, _ creatorAddress: UnsafeMutableRawPointer?, _ task: DormantTask?,
         _ fiber: OpaquePointer?, _ body: consuming GoroutineBody
     ) {
-        if let fiber = unsafe fiber {
-            unsafe csp_race_forget(pointer, MemoryLayout<GoroutineCell>.size)
-            unsafe cell.fiber = unsafe fiber
-        }
+        if csp_watch() != 0 { unsafe setUpWatched(unsafe fiber) }
         cell.body = consume body
         if name != nil { setName(name) }
         if let task {
@@ -113,6 +110,15 @@ extension GoroutineRef {
         cell.stackClass = UInt8(truncatingIfNeeded: stackClass)
         unsafe cell.creatorAddress = unsafe creatorAddress
         cell.status = .runnable
+    }
+
+    @inline(never)
+    private func setUpWatched(_ fiber: OpaquePointer?) {
+        if let fiber = unsafe fiber {
+            unsafe csp_race_forget(pointer, MemoryLayout<GoroutineCell>.size)
+            unsafe cell.fiber = unsafe fiber
+        }
+        Watch.isMade(self)
     }
 
     // MARK: Park
@@ -198,10 +204,14 @@ extension GoroutineRef {
     /// Makes a parked goroutine runnable: on the caller's processor, or from outside through the global queue.
     @usableFromInline @inline(never)
     func ready() {
-        if RaceDetector.isOn {
-            unsafe csp_fiber_wakes(cell.fiber)
-            RaceDetector.ignoring(makeReady)
-        } else {
+        if csp_watch() != 0 { readyWatched() } else { makeReady() }
+    }
+
+    @inline(never)
+    private func readyWatched() {
+        if RaceDetector.isOn { unsafe csp_fiber_wakes(cell.fiber) }
+        RaceDetector.ignoring {
+            Watch.isReady(self)
             makeReady()
         }
     }
@@ -373,7 +383,12 @@ extension ProcessorRef {
 extension SchedulerCore {
     /// For a worker without a processor.
     func recycle(_ goroutine: GoroutineRef) {
-        cell.startedOutside.wrappingSubtract(1, ordering: .releasing)
+        cell.endedOutside.wrappingAdd(1, ordering: .releasing)
+        giveBack(goroutine)
+    }
+
+    /// One that was not used, or is not any more.
+    func giveBack(_ goroutine: GoroutineRef) {
         cell.freeLock.lock()
         cell.freeGoroutines.push(goroutine)
         cell.freeLock.unlock()
@@ -422,7 +437,7 @@ extension SchedulerCore {
     /// Goroutines started and not ended.
     var goroutineCount: Int {
         // Ends first: a goroutine that starts and ends meanwhile must not count as ended only.
-        var ended = 0, started = 0
+        var ended = cell.endedOutside.load(ordering: .acquiring), started = 0
         let count = cell.processorCount.load(ordering: .acquiring)
         for index in 0..<count { ended += processor(index).cell.ended.load(ordering: .acquiring) }
         for index in 0..<count { started += processor(index).cell.started.load(ordering: .acquiring) }

@@ -132,7 +132,10 @@ package final class PollDescriptor: Sendable {
         let new = old.union(directions)
         if new == old { return 0 }
         let refusal = core.cell.poller.backend.watch(descriptor, cell.token, new, isNew: old.isEmpty)
-        if refusal == 0 { interest.store(new.rawValue, ordering: .releasing) }
+        if refusal == 0 {
+            if old.isEmpty { core.cell.poller.watched.add(1, ordering: .relaxed) }
+            interest.store(new.rawValue, ordering: .releasing)
+        }
         return refusal
     }
 
@@ -202,7 +205,9 @@ package final class PollDescriptor: Sendable {
         // SAFETY: the scheduler is immortal.
         if interest.load(ordering: .acquiring) != 0 {
             // The registration would outlive it if a child process has a copy.
-            unsafe SchedulerCore.shared.cell.poller.backend.forget(descriptor)
+            let core = unsafe SchedulerCore.shared
+            core.cell.poller.backend.forget(descriptor)
+            core.cell.poller.watched.subtract(1, ordering: .relaxed)
         }
         _ = csp_close(descriptor)
         unsafe end?.close()

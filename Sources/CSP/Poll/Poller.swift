@@ -51,6 +51,9 @@ struct Poller: ~Copyable {
     /// Who waits for a descriptor, goroutines, threads and tasks: each can be made ready from outside. May be higher for a moment, never lower.
     let waiting = Atomic<Int>(0)
 
+    /// Descriptors that the kernel tells of.
+    let watched = Atomic<Int>(0)
+
     /// Once it is in use.
     var backend: EpollBackend {
         @inline(__always) get { opened! }

@@ -99,6 +99,7 @@ extension SchedulerCore {
         worker.cell.processor = nil
         let next = release(processor)
         cell.idleLock.unlock()
+        cell.counters.handOffs.wrappingAdd(1, ordering: .relaxed)
         worker.endClaim()
         follow(next)
     }

@@ -4,7 +4,7 @@ import Synchronization
 extension WorkerRef {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// How often a processor looks at the global queue first, so that a full local queue cannot starve it. Prime, as Go's.
-    private static var globalTick: UInt32 { 61 }
+    private static var globalTick: UInt64 { 61 }
     /// How many goroutines in a row may run from run-next while the queue waits.
     private static var longestStreak: UInt32 { 256 }
 
@@ -71,7 +71,7 @@ extension WorkerRef {
     }
 
     @inline(never)
-    private func findGoroutineSlow(_ tick: UInt32) -> GoroutineRef? {
+    private func findGoroutineSlow(_ tick: UInt64) -> GoroutineRef? {
         let core = SchedulerCore.running
         while true {
             guard let processor = cell.processor else {
@@ -194,7 +194,7 @@ struct QueueWatch {
     static let nanoseconds: Int64 = 25_000
     private static let most = 16
     private var tails = InlineArray<16, UInt32>(repeating: 0)
-    private var ticks = InlineArray<16, UInt32>(repeating: 0)
+    private var ticks = InlineArray<16, UInt64>(repeating: 0)
     private var nexts = InlineArray<16, UInt>(repeating: 0)
     private var first = 0
     private var count = 0
@@ -216,8 +216,8 @@ struct QueueWatch {
         for place in 0..<min(Self.most, count) {
             let other = core.processor((first + place) % count)
             if other == own { continue }
-            let ran = Int32(bitPattern: other.cell.tick.load(ordering: .relaxed) &- ticks[place])
-            let waited = Int32(bitPattern: tails[place] &- other.cell.queue.head.load(ordering: .relaxed))
+            let ran = Int64(bitPattern: other.cell.tick.load(ordering: .relaxed) &- ticks[place])
+            let waited = Int64(Int32(bitPattern: tails[place] &- other.cell.queue.head.load(ordering: .relaxed)))
             // Worth it only if they would wait for another two watches: moving goroutines from core to core costs more than many of them run for.
             // Or if one in run-next has not moved for all that time, behind one that computes.
             let isStuck = nexts[place] != 0 && ran == 0
@@ -225,8 +225,12 @@ struct QueueWatch {
                 continue
             }
             defer { owner.endClaim() }
-            if let stolen = other.cell.queue.steal(below: tails[place], into: own.cell.queue) { return stolen }
+            if let stolen = other.cell.queue.steal(below: tails[place], into: own.cell.queue) {
+                core.noteSteal(own.cell.queue.count + 1)
+                return stolen
+            }
             if isStuck, ticks[place] == other.cell.tick.load(ordering: .relaxed), let next = other.takeRunNext() {
+                core.noteSteal(1)
                 return next
             }
         }

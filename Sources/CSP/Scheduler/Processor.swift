@@ -15,7 +15,9 @@ struct ProcessorCell: ~Copyable {
     /// The goroutine to run before the queue: the partner of the one that made it ready, whose data is in the cache.
     let runNext = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
     /// Counts goroutines entered; how others see whether this processor moves.
-    let tick = Atomic<UInt32>(0)
+    let tick = Atomic<UInt64>(0)
+    /// How long goroutines waited for it, while that is measured.
+    let latency = WaitHistogram()
     /// Set when maxProcs has fallen below this index: the worker gives it up at its next scheduling point.
     let isRetired = Atomic<Bool>(false)
     var queue = RunQueue()

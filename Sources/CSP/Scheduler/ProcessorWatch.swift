@@ -6,7 +6,7 @@ struct ProcessorWatch {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     private struct Sight {
         var tail: UInt32 = 0
-        var tick: UInt32 = 0
+        var tick: UInt64 = 0
         var next: UInt = 0
         /// Since when the tick has been the same.
         var since: Int64 = 0

@@ -49,8 +49,10 @@ struct SchedulerCell: ~Copyable {
     /// One dump at a time.
     let dumpLock = OwnedLock()
     let nextID = Atomic<UInt64>(1)
-    /// Goroutines started by threads outside.
+    /// Goroutines started by threads outside, and ended by workers without a processor.
     let startedOutside = Atomic<Int>(0)
+    let endedOutside = Atomic<Int>(0)
+    let counters = SchedulerCounters()
 
     init(stacks: consuming StackArena) {
         self.stacks = stacks

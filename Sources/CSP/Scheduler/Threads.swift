@@ -9,6 +9,7 @@ extension SchedulerCore {
 
     /// Without locks: sets a worker going that `assign` has found, or a new one if it has found none.
     func start(_ worker: WorkerRef?, with processor: ProcessorRef) {
+        cell.counters.wakeups.wrappingAdd(1, ordering: .relaxed)
         if let worker { worker.wake() } else { startWorker(with: processor) }
     }
 
@@ -48,6 +49,7 @@ extension SchedulerCore {
                     + "cgroup's pids.max")
         }
         csp_count_own_thread(1)
+        EventProfile.threads.noteThread()
     }
 }
 

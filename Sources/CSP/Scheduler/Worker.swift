@@ -24,6 +24,8 @@ struct LoopReasons: OptionSet {
     static var locked: LoopReasons { LoopReasons(rawValue: 1) }
     /// It is a member of a bubble.
     static var member: LoopReasons { LoopReasons(rawValue: 2) }
+    /// Somebody watches what goroutines do.
+    static var watched: LoopReasons { LoopReasons(rawValue: 4) }
 }
 
 /// An OS thread that runs goroutines. Immortal.
@@ -146,6 +148,15 @@ struct WorkerRef: Equatable {
     /// Switches to a goroutine that is ours. Returns when one, perhaps another, comes back to the worker.
     @inline(__always)
     func enter(_ goroutine: GoroutineRef) {
+        if csp_watch() != 0 || cell.returnsToLoop.contains(.watched) {
+            enterWatched(goroutine)
+        } else {
+            enterUnwatched(goroutine)
+        }
+    }
+
+    @inline(__always)
+    func enterUnwatched(_ goroutine: GoroutineRef) {
         // SAFETY: the goroutine is ours, so nobody else is on its stack.
         guard csp_has_fibers else { return unsafe csp_enter(context, goroutine.context) }
         unsafe csp_fiber_switch(cell.fiber, goroutine.cell.fiber, false)

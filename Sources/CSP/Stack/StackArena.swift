@@ -124,6 +124,13 @@ struct StackArena: ~Copyable {
         if !anyFree.load(ordering: .relaxed) { anyFree.store(true, ordering: .relaxed) }
     }
 
+    /// Free ones of all sizes, without those in processors' caches.
+    var freeCount: Int {
+        lock.lock()
+        defer { lock.unlock() }
+        return perClass.reduce(0) { $0 + $1.free.count + $1.clean.count }
+    }
+
     // MARK: Memory that nobody needs
 
     /// Whether `reclaim` may find anything; a hint.

@@ -53,6 +53,13 @@ struct TimerHeap: ~Copyable {
         unsafe UnsafeRawBufferPointer(UnsafeBufferPointer(start: entries, count: count))
     }
 
+    /// How many timers are set.
+    var countNow: Int {
+        lock.lock()
+        defer { lock.unlock() }
+        return count
+    }
+
     // SAFETY: (whole type) nodes in the heap are valid, by their owners' promise; places stay below count; all under the lock.
     mutating func insert(_ node: UnsafeMutablePointer<TimerNode>) {
         if count == capacity { grow() }

@@ -1,5 +1,5 @@
 /// What the members of a guided bubble did, in order.
-package struct Trace: Sendable {
+package struct ExplorationTrace: Sendable {
     struct Step {
         /// From 1, in the order in which they began; 0 for the clock.
         let goroutine: Int
