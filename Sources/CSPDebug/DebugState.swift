@@ -51,9 +51,10 @@ package struct DebugState: Codable, Sendable {
     }
 
     package struct Stacks: Codable, Sendable {
-        package var reserved: Int
         package var inUse: Int
-        package var cached: Int
+        package var free: Int
+        /// Memory that they take; 0 where the kernel does not tell.
+        package var bytes: Int
     }
 
     package struct Histogram: Codable, Sendable {

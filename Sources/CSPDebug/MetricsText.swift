@@ -62,10 +62,10 @@ enum MetricsText {
             metrics.polledDescriptors)
         text.add(
             .gauge, "csp_awaited_descriptors", "Descriptors for which somebody waits.", metrics.waitingForDescriptors)
+        text.add(.gauge, "csp_stacks", "Stacks that goroutines have.", metrics.stacks)
+        text.add(.gauge, "csp_free_stacks", "Stacks kept for the next goroutines.", metrics.freeStacks)
         text.add(
-            .gauge, "csp_stack_reserved_bytes", "Addresses reserved for stacks.", metrics.stackBytesReserved)
-        text.add(.gauge, "csp_stack_in_use_bytes", "Slots of stacks that goroutines have.", metrics.stackBytesInUse)
-        text.add(.gauge, "csp_stack_cached_bytes", "Slots of stacks kept for the next.", metrics.stackBytesCached)
+            .gauge, "csp_stack_bytes", "Memory that stacks take; 0 where the kernel does not tell.", metrics.stackBytes)
     }
 
     private static func addWaiting(_ metrics: SchedulerMetrics, to text: inout PrometheusText) {

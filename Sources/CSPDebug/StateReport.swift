@@ -17,11 +17,11 @@ enum StateReport {
         var state = DebugState(Scheduler.metrics)
         guard groups > 0 || creators > 0 else { return state }
         let start = ContinuousClock.now
-        let (all, uncounted) = GoroutineInspector.groups()
+        let result = GoroutineInspector.groups(), all = result.groups
         for index in state.processors.indices {
             state.processors[index].doing = state.processors[index].goroutine.flatMap { doing($0, all) }
         }
-        state.census = census(all, uncounted: uncounted, groups: groups, creators: creators)
+        state.census = census(all, uncounted: result.uncounted, groups: groups, creators: creators)
         state.census!.seconds = (ContinuousClock.now - start).inSeconds
         return state
     }
@@ -78,8 +78,7 @@ extension DebugState {
                 handOffs: metrics.handOffs),
             timers: metrics.timers,
             descriptors: Descriptors(polled: metrics.polledDescriptors, awaited: metrics.waitingForDescriptors),
-            stacks: Stacks(
-                reserved: metrics.stackBytesReserved, inUse: metrics.stackBytesInUse, cached: metrics.stackBytesCached),
+            stacks: Stacks(inUse: metrics.stacks, free: metrics.freeStacks, bytes: metrics.stackBytes),
             contentions: metrics.contentions, contentionTime: metrics.contentionTime.inSeconds,
             latency: Histogram(
                 bounds: metrics.latency.bounds.map(\.inSeconds), counts: metrics.latency.counts,

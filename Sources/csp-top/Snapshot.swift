@@ -64,7 +64,7 @@ struct Snapshot {
                 + "\(rateText { Double($0.scheduling.handOffs) }) hand-offs",
             "latency 50 % \(latency(0.5) ?? "-"), 99 % \(latency(0.99) ?? "-"); locks \(rateText { Double($0.contentions) }) contended, "
                 + "\(rate(\.contentionTime).map(duration) ?? "-")/s waited",
-            "stacks \(state.stacks.inUse >> 10) KiB; \(state.timers) timers; \(state.descriptors.polled) descriptors, "
+            "stacks \(state.stacks.inUse), \(state.stacks.bytes >> 10) KiB; \(state.timers) timers; \(state.descriptors.polled) descriptors, "
                 + "\(state.descriptors.awaited) awaited", "",
         ]
         top += processorTable(columns: columns)

@@ -33,6 +33,8 @@ package struct Symbolicator {
     private let images = captureImages()
     private var known: [UInt: [Frame]] = [:]
 
+    package init() {}
+
     /// The frames of each address, innermost first: several where calls were inlined.
     mutating func frames(at addresses: [UInt]) -> [[Frame]] {
         let unknown = Array(Set(addresses.filter { known[$0] == nil }))
