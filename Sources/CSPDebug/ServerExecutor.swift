@@ -6,7 +6,7 @@ final class ServerExecutor: TaskExecutor {
 
     func enqueue(_ job: consuming ExecutorJob) {
         // SAFETY: run exactly once.
-        let job = unsafe UnownedJob(job)
+        let job = UnownedJob(job)
         queue.async { unsafe job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }
