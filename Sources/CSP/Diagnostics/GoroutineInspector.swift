@@ -73,6 +73,8 @@ package enum GoroutineInspector {
         nonisolated(unsafe) var result = Result()
         Dump.census({ isWanted(unsafe csp_peek_64(&$0.pointer.pointee.id)) }) { census, symbolicator in
             let now = csp_now()
+            // All at once: each look-up begins with much that is the same for all.
+            symbolicator.learn(census.groups.flatMap { $0.trace + [$0.first.creatorAddress] }.filter { $0 != 0 })
             unsafe result.groups = census.groups.map { symbolicator.describe($0, now) }
             unsafe result.uncounted = census.uncounted
         }

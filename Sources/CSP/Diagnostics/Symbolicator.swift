@@ -30,19 +30,43 @@ package struct Symbolicator {
     }
 
     /// Nil when it could not be had: then there are names only.
-    private let images = captureImages()
-    private var known: [UInt: [Frame]] = [:]
+    private lazy var images = Self.captureImages()
+    private var known: [UInt: [Frame]]
+
+    // What was looked up stays known to the process: who looks every second would spend seconds on it. Code is not moved, and hardly ever unloaded.
+    private static let lock = OwnedLock()
+    // Guarded by the lock.
+    nonisolated(unsafe) private static var shared: [UInt: [Frame]] = [:]
+    /// Beyond so many all are forgotten.
+    private static let mostShared = 100_000
+
+    package init() {
+        Self.lock.lock()
+        defer { Self.lock.unlock() }
+        known = unsafe Self.shared
+    }
+
+    /// Keeps what was found for those that come later.
+    private func share(_ addresses: [UInt]) {
+        Self.lock.lock()
+        defer { Self.lock.unlock() }
+        if unsafe Self.shared.count > Self.mostShared { unsafe Self.shared = [:] }
+        for address in addresses { unsafe Self.shared[address] = known[address] }
+    }
 
     /// The frames of each address, innermost first: several where calls were inlined.
     mutating func frames(at addresses: [UInt]) -> [[Frame]] {
         let unknown = Array(Set(addresses.filter { known[$0] == nil }))
+        if unknown.isEmpty { return addresses.map { known[$0]! } }
         var next = 0
         while next < unknown.count {
             let end = min(next + Int(CSP_TRACE_MOST), unknown.count)
-            learn(Array(unknown[next..<end]))
+            lookUp(Array(unknown[next..<end]))
             next = end
         }
         for address in unknown where known[address] == nil { known[address] = [Self.plainFrame(address)] }
+        // Without images, all was looked up in vain.
+        if images != nil { share(unknown) }
         return addresses.map { known[$0]! }
     }
 
@@ -64,7 +88,10 @@ package struct Symbolicator {
         return nil
     }
 
-    private mutating func learn(_ addresses: [UInt]) {
+    /// So that looking these up later takes no time.
+    mutating func learn(_ addresses: [UInt]) { _ = frames(at: addresses) }
+
+    private mutating func lookUp(_ addresses: [UInt]) {
         guard let images, let backtrace = Self.backtrace(addresses, images) else { return }
         let wanted = Set(addresses)
         for frame in backtrace.symbolicated(with: images)?.frames ?? [] {
@@ -74,7 +101,7 @@ package struct Symbolicator {
             known[address, default: []].append(Frame(symbol, isInlined: frame.inlined))
         }
         // An async function's frame ends the chain.
-        if addresses.count > 1 { for address in addresses where known[address] == nil { learn([address]) } }
+        if addresses.count > 1 { for address in addresses where known[address] == nil { lookUp([address]) } }
     }
 
     /// `Backtrace` has no initialiser that takes addresses: it is made to find them as its callers. Nil when it stumbles over one of them.

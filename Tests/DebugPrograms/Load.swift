@@ -1,0 +1,137 @@
+import CSP
+import CSPNet
+import Synchronization
+
+/// A pipeline: takers wait for orders, few of which come.
+@inline(never)
+func startOrders() {
+    let orders = Channel<Int>(capacity: 4), done = Channel<Int>()
+    for n in 1...120 { go("order taker \(n)") { takeOrders(orders, done) } }
+    go("order source") {
+        var order = 0
+        while true {
+            Time.sleep(for: .milliseconds(3))
+            orders <- order
+            order += 1
+        }
+    }
+    go("accountant") {
+        var sum = 0
+        let ticker = Time.Ticker(.milliseconds(100))
+        while true {
+            select {
+                Receive(done) { sum &+= $0! }
+                Receive(ticker.channel) { _ in sum = 0 }
+            }
+        }
+    }
+}
+
+@inline(never)
+private func takeOrders(_ orders: Channel<Int>, _ done: Channel<Int>) {
+    for order in orders { done <- price(order) }
+}
+
+/// Some tens of microseconds of work.
+@inline(never)
+private func price(_ order: Int) -> Int { mix(UInt64(order), rounds: 20_000) }
+
+/// Many that want one mutex, which each keeps for a while.
+@inline(never)
+func startLocks() {
+    let ledger = CSP.Mutex(0)
+    for n in 1...25 {
+        go("clerk \(n)") {
+            while true {
+                ledger.withLock { entries in
+                    entries += 1
+                    Time.sleep(for: .milliseconds(4))
+                }
+                Time.sleep(for: .milliseconds(20))
+            }
+        }
+    }
+}
+
+/// A server on the loopback, with connections that are silent and some that talk.
+@inline(never)
+func startConnections() {
+    guard let listener = try? TCPListener(.ip(.loopback, port: 0)) else { return }
+    go("listener") {
+        for connection in listener {
+            go("connection") {
+                while let bytes = try? connection.read(upTo: 4096) { try? connection.write(bytes) }
+            }
+        }
+    }
+    for n in 1...60 {
+        go("client \(n)") {
+            guard let connection = try? TCPConnection.dial(listener.address) else { return }
+            while true {
+                // Most say nothing for hours.
+                Time.sleep(for: n <= 10 ? .milliseconds(50) : .seconds(3600))
+                try? connection.write("how are you?\n")
+                _ = try? connection.read(upTo: 4096)
+            }
+        }
+    }
+}
+
+/// Two that compute for some tens of milliseconds, then rest: so a processor is busy most of the time, and not always.
+@inline(never)
+func startComputing() {
+    for n in 1...2 {
+        go("solver \(n)") {
+            var state: UInt64 = UInt64(n)
+            while true {
+                state = UInt64(bitPattern: Int64(solve(state)))
+                Time.sleep(for: .milliseconds(30))
+            }
+        }
+    }
+}
+
+@inline(never)
+private func solve(_ state: UInt64) -> Int {
+    var sum = 0
+    for part in 0..<8 { sum &+= part % 2 == 0 ? relax(state &+ UInt64(part)) : factor(state &+ UInt64(part)) }
+    return sum
+}
+
+@inline(never)
+private func relax(_ state: UInt64) -> Int { mix(state, rounds: 2_000_000) }
+
+@inline(never)
+private func factor(_ state: UInt64) -> Int { mix(state ^ 0x5555, rounds: 1_000_000) }
+
+@inline(never)
+private func mix(_ seed: UInt64, rounds: Int) -> Int {
+    var state = seed
+    for _ in 0..<rounds {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+    }
+    return Int(truncatingIfNeeded: state >> 40)
+}
+
+/// A wave of goroutines that come and go, so that the numbers change.
+@inline(never)
+func startSleepers() {
+    go("tide") {
+        var height = 0
+        while true {
+            height = (height + 7) % 90
+            for _ in 0..<height { go { Time.sleep(for: .milliseconds(400)) } }
+            Time.sleep(for: .milliseconds(500))
+        }
+    }
+}
+
+/// Those nobody will ever wake; one has a name that is no good as markup.
+@inline(never)
+func startForgotten(_ count: Int) {
+    let nobody = Channel<Never>()
+    go("<b>bold & \"quoted\"</b>") { nobody.receive() }
+    for n in 0..<max(count, 10) { go("forgotten \(n)") { nobody.receive() } }
+}

@@ -1,0 +1,30 @@
+import CSP
+import CSPDebug
+import CSPNet
+import Foundation
+
+// A program with much to see: some hundred goroutines in waits of all kinds, and some that compute.
+//
+//   debug-programs [EXTRA]     with so many more that just wait; prints its server's port on a line, and goes on until its standard input ends
+
+let extra = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 0
+let server: DebugServer
+do { server = try DebugServer.start(port: 0) } catch {
+    FileHandle.standardError.write(Data("\(error)\n".utf8))
+    exit(1)
+}
+startOrders()
+startLocks()
+startConnections()
+startComputing()
+startSleepers()
+startForgotten(extra)
+FileHandle.standardOutput.write(Data("\(server.port)\n".utf8))
+
+// Whoever started this may be killed; then it ends, too.
+while let line = readLine() {
+    // Named goroutines that come and go on demand.
+    if line == "more" { startForgotten(50) }
+}
+server.stop()
+exit(0)
