@@ -85,7 +85,7 @@ package enum GoroutineInspector {
 extension GoroutineRef {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// Of a goroutine that others run, if it has a name.
-    fileprivate var nameAndID: (UInt64, String)? {
+    var nameAndID: (UInt64, String)? {
         guard unsafe csp_peek_8(&pointer.pointee.status) != GoroutineCell.Status.free.rawValue else { return nil }
         nameLock.lock()
         defer { nameLock.unlock() }
@@ -106,6 +106,13 @@ extension Symbolicator {
             stack: shown(group.trace, omitted: group.omitted),
             creator: creator.map { StackFrame($0, group.first.creatorAddress) },
             creatorID: group.first.creatorID)
+    }
+
+    /// What is at each address, innermost first where calls were inlined.
+    package mutating func places(of addresses: [UInt]) -> [[StackFrame]] {
+        zip(frames(at: addresses), addresses).map { frames, address in
+            frames.filter { !$0.isThunk }.map { StackFrame($0, address) }
+        }
     }
 
     /// As programs read them: with the operation that the user's code called, and what it was called by.
