@@ -46,7 +46,7 @@ private func lookAround() {
 }
 
 /// One of the things that goroutines do.
-private func churn(_ random: inout SeededGenerator) {
+func churn(_ random: inout SeededGenerator) {
     switch random.next() % 6 {
     case 0:
         let group = WaitGroup()

@@ -23,13 +23,19 @@ final class TraceRecorder: @unchecked Sendable {
     private var made = 0
     private var most = 0
     private var nextNumber: UInt64 = 1
-    /// Chunks up to this number have been written, or are not going to be.
+    /// Chunks up to this number have been written, or are not going to be; those beyond the other one came too late.
     private var writtenUpTo: UInt64 = 0
+    private var lastToWrite = UInt64.max
     private var isWriting = false
     /// Nanoseconds that the flight recorder keeps; 0 while it is off.
     private var kept: Int64 = 0
     private var lost = 0
-    private var names = TraceNames()
+    /// Names of goroutines that the trace's writer has not seen yet, and those that the flight recorder keeps.
+    private var newNames: [(UInt64, String)] = []
+    private var keptNames: [(UInt64, String)] = []
+    /// What users have marked, ever.
+    private var texts = ["..."]
+    private var numbers: [String: UInt64] = [:]
     /// For threads that run no goroutines: each event is added under the lock.
     private var outside: TraceChunkRef?
     private(set) var began: Int64 = 0
@@ -41,6 +47,10 @@ final class TraceRecorder: @unchecked Sendable {
 
     /// Bytes that chunks may take while a trace is written: its writer is behind by that much at the most.
     private static let writersRoom = 64 << 20
+    /// So many names are kept for the flight recorder, those of the latest goroutines.
+    private static let mostNames = 10_000
+    /// Further texts are all called by the first one's number.
+    private static let mostTexts = 100_000
 
     // MARK: Who records
 
@@ -51,17 +61,22 @@ final class TraceRecorder: @unchecked Sendable {
         if isWriting { return false }
         isWriting = true
         writtenUpTo = nextNumber - 1
+        lastToWrite = .max
         lost = 0
         most = max(most, Self.writersRoom / TraceChunk.bytes)
         begin()
         return true
     }
 
-    func endWriting() {
+    /// What is left for the writer are chunks that are full now, and what is returned: the events in those that are not. The flight recorder may go on.
+    @discardableResult
+    func endWriting() -> [TraceEvent] {
         lock.lock()
+        defer { lock.unlock() }
         isWriting = false
+        lastToWrite = nextNumber - 1
         end()
-        lock.unlock()
+        return inUse.flatMap { $0.chunk.snapshot }
     }
 
     func beginKeeping(_ nanoseconds: Int64, bytes: Int) {
@@ -103,7 +118,8 @@ final class TraceRecorder: @unchecked Sendable {
         outside = nil
         session.wrappingAdd(1, ordering: .releasing)
         began = csp_now()
-        names = TraceNames()
+        newNames = []
+        keptNames = []
         csp_set_watch(UInt32(CSP_WATCH_TRACE), true)
     }
 
@@ -197,19 +213,14 @@ final class TraceRecorder: @unchecked Sendable {
     func nextForWriter() -> [TraceEvent]? {
         lock.lock()
         defer { lock.unlock() }
-        guard let place = full[firstFull...].firstIndex(where: { $0.chunk.number > writtenUpTo }) else { return nil }
+        guard let place = full[firstFull...].firstIndex(where: { $0.chunk.number > writtenUpTo }),
+            full[place].chunk.number <= lastToWrite
+        else { return nil }
         writtenUpTo = full[place].chunk.number
         let events = full[place].chunk.snapshot
         // Nobody else needs it.
         if kept == 0 { free.append(full.remove(at: place)) }
         return events
-    }
-
-    /// For the trace's writer, at the end: what is in chunks that are not full.
-    var unfinished: [TraceEvent] {
-        lock.lock()
-        defer { lock.unlock() }
-        return (inUse).flatMap { $0.chunk.snapshot }
     }
 
     /// For the flight recorder: all that ended in the time that it keeps.
@@ -229,10 +240,14 @@ final class TraceRecorder: @unchecked Sendable {
 
     // MARK: Names
 
-    /// A goroutine with a name was made.
+    /// A goroutine was given a name.
     func note(_ name: String, of goroutine: UInt64) {
         lock.lock()
-        names.goroutines[goroutine] = name
+        if isWriting { newNames.append((goroutine, name)) }
+        if kept > 0 {
+            keptNames.append((goroutine, name))
+            if keptNames.count > 2 * Self.mostNames { keptNames.removeFirst(Self.mostNames) }
+        }
         lock.unlock()
     }
 
@@ -240,37 +255,34 @@ final class TraceRecorder: @unchecked Sendable {
     func number(of text: String) -> UInt64 {
         lock.lock()
         defer { lock.unlock() }
-        return names.number(of: text)
-    }
-
-    var allNames: TraceNames {
-        lock.lock()
-        defer { lock.unlock() }
-        return names
-    }
-}
-
-/// Texts that events name by numbers, and goroutines' names. Both have a bound.
-struct TraceNames {
-    private static let most = 100_000
-    var goroutines: [UInt64: String] = [:] {
-        // The oldest are the likeliest to be gone.
-        didSet { if goroutines.count > Self.most { forgetOldest() } }
-    }
-    private var numbers: [String: UInt64] = [:]
-    private(set) var texts: [String] = []
-
-    mutating func number(of text: String) -> UInt64 {
         if let known = numbers[text] { return known }
-        if texts.count == Self.most { return numbers[texts[0]]! }
+        if texts.count == Self.mostTexts { return 0 }
         numbers[text] = UInt64(texts.count)
         texts.append(text)
         return UInt64(texts.count - 1)
     }
 
-    private mutating func forgetOldest() {
-        let ids = goroutines.keys.sorted()
-        let middle = ids[ids.count / 2]
-        goroutines = goroutines.filter { $0.key >= middle }
+    /// For the trace's writer: names that are new to it.
+    func addNames(to names: inout TraceNames) {
+        lock.lock()
+        let new = newNames
+        newNames = []
+        names.texts += texts[names.texts.count...]
+        lock.unlock()
+        for (goroutine, name) in new { names.goroutines[goroutine] = name }
     }
+
+    /// For the flight recorder: those that it keeps.
+    var namesKept: TraceNames {
+        lock.lock()
+        let names = keptNames, texts = texts
+        lock.unlock()
+        return TraceNames(goroutines: Dictionary(names, uniquingKeysWith: { $1 }), texts: texts)
+    }
+}
+
+/// Texts that events name by numbers, and goroutines' names.
+struct TraceNames {
+    var goroutines: [UInt64: String] = [:]
+    var texts: [String] = []
 }

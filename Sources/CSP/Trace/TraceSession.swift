@@ -20,6 +20,8 @@ enum TraceSession {
         let file: Int32
         let began = csp_now()
         let mustEnd = Atomic<Bool>(false)
+        /// Before `mustEnd`: what came last.
+        var rest: [TraceEvent] = []
         /// Signalled once the file is complete and `error` is known. Not a parker: who waits here is not asleep for good.
         let done = unsafe csp_event_make()!
         var error: Int32 = 0
@@ -61,7 +63,7 @@ enum TraceSession {
         unsafe current = nil
         lock.unlock()
         guard let ended else { throw .notOn }
-        TraceRecorder.shared.endWriting()
+        ended.rest = TraceRecorder.shared.endWriting()
         ended.mustEnd.store(true, ordering: .releasing)
         unsafe csp_event_wait(ended.done)
         if ended.error != 0 { throw .cannotWrite(path: ended.path, code: ended.error) }
@@ -77,16 +79,17 @@ enum TraceSession {
     private static func write(_ writing: Writing) {
         RaceDetector.ignoring {
             let recorder = TraceRecorder.shared
-            var writer = TraceWriter(writing.file, began: writing.began, names: recorder.allNames)
+            var writer = TraceWriter(writing.file, began: writing.began)
             var isOver = false
             while !isOver {
                 // What ends after this is in the last round.
                 isOver = writing.mustEnd.load(ordering: .acquiring)
-                writer.update(recorder.allNames)
+                recorder.addNames(to: &writer.names)
                 while let events = recorder.nextForWriter() { write(events, since: writing.began, &writer) }
                 if !isOver { csp_sleep(pause) }
             }
-            write(recorder.unfinished, since: writing.began, &writer)
+            recorder.addNames(to: &writer.names)
+            write(writing.rest, since: writing.began, &writer)
             write(unended(since: writing.began), since: writing.began, &writer)
             writer.finish(lost: recorder.lostEvents)
             writing.error = writer.error
@@ -142,7 +145,7 @@ enum TraceSession {
         let recorder = TraceRecorder.shared
         let events = recorder.recent
         let start = max(csp_now() - recorder.keeps, recorder.began)
-        var writer = TraceWriter(file, began: start, names: recorder.allNames, canLookUp: canLookUp)
+        var writer = TraceWriter(file, began: start, names: recorder.namesKept, canLookUp: canLookUp)
         write(events, since: start, &writer)
         write(unended(since: start), since: start, &writer)
         writer.finish(lost: 0)

@@ -17,7 +17,7 @@ struct TraceWriter: ~Copyable {
     /// Of the first write that failed; the rest is not tried.
     private(set) var error: Int32 = 0
     private var isFirst = true
-    private var names: TraceNames
+    var names: TraceNames
     private var symbolicator: Symbolicator?
     /// What goroutines that were made at an address are called.
     private var places: [UInt64: String] = [:]
@@ -33,7 +33,7 @@ struct TraceWriter: ~Copyable {
     /// Tracks with names of their own; further goroutines go by their numbers.
     private static let mostTracks = 200_000
 
-    init(_ file: Int32, began: Int64, names: TraceNames, canLookUp: Bool = true) {
+    init(_ file: Int32, began: Int64, names: TraceNames = TraceNames(), canLookUp: Bool = true) {
         self.file = file
         self.began = began
         self.names = names
@@ -48,8 +48,6 @@ struct TraceWriter: ~Copyable {
             text("}}")
         }
     }
-
-    mutating func update(_ names: TraceNames) { self.names = names }
 
     // MARK: Events
 
@@ -98,6 +96,7 @@ struct TraceWriter: ~Copyable {
                     : event.reason == .none ? "end" : event.reason == .yield ? "yield" : event.reason.description)
             text("}}")
         }
+        if event.kind == .ran, event.reason == .none { names.goroutines[event.goroutine] = nil }
     }
 
     private mutating func writeRunnable(_ event: TraceEvent) {
