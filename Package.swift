@@ -91,7 +91,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "CSPMetricsTests",
-            dependencies: ["CSP", "CSPMetrics", .product(name: "CoreMetrics", package: "swift-metrics"), .product(name: "MetricsTestKit", package: "swift-metrics")],
+            dependencies: [
+                "CSP", "CSPMetrics", .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+            ],
             swiftSettings: strict),
         .testTarget(name: "CSPTestingTests", dependencies: ["CSP", "CSPTesting"], swiftSettings: strict),
         .testTarget(

@@ -25,7 +25,8 @@ struct DebugRequest: Sendable {
         guard let text = query[name] else { return standard }
         guard let number = Int(text), range.contains(number) else {
             throw BadParameter(
-                description: "\(name) must be a number from \(range.lowerBound) to \(range.upperBound), not \"\(text)\"")
+                description: "\(name) must be a number from \(range.lowerBound) to \(range.upperBound), not \"\(text)\""
+            )
         }
         return number
     }

@@ -19,7 +19,7 @@ struct DebugRoute: Sendable {
 }
 
 enum DebugRoutes {
-    static let all: [DebugRoute] = pages
+    static let all: [DebugRoute] = pages + PprofReports.routes
 
     private static let pages = [
         DebugRoute("/", "Live page", "what goroutines and processors do, as it happens") { _ in Page.response },
@@ -45,6 +45,7 @@ enum DebugRoutes {
 
     static var listing: String {
         let width = all.map(\.path.count).max()! + 2
-        return all.map { "    \($0.path)\(String(repeating: " ", count: width - $0.path.count))\($0.summary)\n" }.joined()
+        return all.map { "    \($0.path)\(String(repeating: " ", count: width - $0.path.count))\($0.summary)\n" }
+            .joined()
     }
 }

@@ -36,7 +36,7 @@ public struct DebugServerError: Error, Hashable, Sendable, CustomStringConvertib
             case .addressNotAvailable: "this machine has no such address; choose one that `ip address` shows"
             case .badAddress:
                 "not an IP address with a port from 0 to 65535; give one as \"127.0.0.1\", \"::1\" or \"0.0.0.0\""
-            case .system(let number): unsafe String(cString: strerror(number)) // SAFETY: copied at once.
+            case .system(let number): unsafe String(cString: strerror(number))  // SAFETY: copied at once.
             case .other(let text): text
             }
         return "debug server: cannot listen on \(address): \(what)"

@@ -31,7 +31,8 @@ enum MetricsText {
         func each(_ value: (SchedulerMetrics.Processor) -> Double) -> [(PrometheusText.Labels, Double)] {
             metrics.processors.map { ([("processor", "\($0.index)")], value($0)) }
         }
-        text.add(.gauge, "csp_processors", "Processors (Ps): goroutines that can run at once.", metrics.processors.count)
+        text.add(
+            .gauge, "csp_processors", "Processors (Ps): goroutines that can run at once.", metrics.processors.count)
         text.add(
             .gauge, "csp_idle_processors", "Processors that have nothing to run.",
             metrics.processors.count { $0.isIdle })
@@ -70,7 +71,8 @@ enum MetricsText {
 
     private static func addWaiting(_ metrics: SchedulerMetrics, to text: inout PrometheusText) {
         text.addHistogram(
-            "csp_scheduling_latency_seconds", "How long goroutines were runnable before they ran, while it is measured.",
+            "csp_scheduling_latency_seconds",
+            "How long goroutines were runnable before they ran, while it is measured.",
             bounds: metrics.latency.bounds, counts: metrics.latency.counts, sum: metrics.latency.sum)
         text.add(
             .counter, "csp_contentions_total", "Waits for a mutex or another lock, while they are measured.",

@@ -28,7 +28,9 @@ package struct PrometheusText {
     }
 
     /// A histogram of seconds. `counts` has one more than there are bounds, for what is above all.
-    package mutating func addHistogram(_ name: String, _ help: String, bounds: [Duration], counts: [UInt64], sum: Duration) {
+    package mutating func addHistogram(
+        _ name: String, _ help: String, bounds: [Duration], counts: [UInt64], sum: Duration
+    ) {
         begin(.histogram, name, help)
         // Buckets count all that is up to their bound.
         var count: UInt64 = 0

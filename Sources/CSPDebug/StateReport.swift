@@ -47,7 +47,8 @@ package enum StateReport {
 
     private static func doing(_ id: UInt64, _ groups: [GoroutineGroup]) -> String? {
         guard let group = groups.first(where: { $0.ids.contains(id) }) else { return nil }
-        return group.name ?? group.stack.map(DebugState.Frame.init).first { !$0.isRuntime }?.function ?? group.stack.first?.function
+        return group.name ?? group.stack.map(DebugState.Frame.init).first { !$0.isRuntime }?.function
+            ?? group.stack.first?.function
     }
 }
 
@@ -98,7 +99,9 @@ extension DebugState.Group {
 
 extension DebugState.Frame {
     init(_ frame: StackFrame) {
-        self.init(function: frame.function, file: frame.file, line: frame.line, isRuntime: frame.isRuntime || frame.function.hasPrefix("CSPNet."))
+        self.init(
+            function: frame.function, file: frame.file, line: frame.line,
+            isRuntime: frame.isRuntime || frame.function.hasPrefix("CSPNet."))
     }
 }
 

@@ -31,7 +31,8 @@ struct CSPTop: ParsableCommand {
         }
         if let count, count < 1 { throw ValidationError("The count must be at least 1.") }
         if StateClient(server) == nil {
-            throw ValidationError("\"\(server)\" is neither a port nor HOST:PORT, as 6060, example.org:6060 or [::1]:6060.")
+            throw ValidationError(
+                "\"\(server)\" is neither a port nor HOST:PORT, as 6060, example.org:6060 or [::1]:6060.")
         }
     }
 

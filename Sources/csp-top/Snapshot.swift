@@ -81,7 +81,9 @@ struct Snapshot {
 
     private func processorTable(columns: Int) -> [String] {
         let width = max(12, columns - 40)
-        var lines = [pad("P", 4) + pad("RUNS", width) + right("QUEUED", 8) + right("TIMERS", 8) + right("SWITCHES/S", 14)]
+        var lines = [
+            pad("P", 4) + pad("RUNS", width) + right("QUEUED", 8) + right("TIMERS", 8) + right("SWITCHES/S", 14)
+        ]
         for processor in state.processors {
             let runs =
                 processor.isIdle
@@ -117,7 +119,8 @@ struct Snapshot {
 
     /// Names come from the program: what would move the cursor is not for the terminal.
     private static func printable(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
+        String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
     }
 
     private func pad(_ text: String, _ width: Int) -> String {

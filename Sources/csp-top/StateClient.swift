@@ -71,7 +71,8 @@ struct StateClient {
                 length = Int(parts[1].trimmingCharacters(in: .whitespaces))
             }
         }
-        guard let length, (0...(64 << 20)).contains(length), let body = try reader.read(exactly: length, in: context) else {
+        guard let length, (0...(64 << 20)).contains(length), let body = try reader.read(exactly: length, in: context)
+        else {
             throw Failure(description: "the answer from \(address) is cut off")
         }
         guard status == "200" else {

@@ -36,8 +36,12 @@ import Testing
         ended.go("computer") { while !isOver.load(ordering: .relaxed) { turnTheCrank() } }
         func names(_ node: FlameReport.Node) -> [String] { [node.name] + node.children.flatMap(names) }
         // Another test may be making one.
-        let profile = try await eventually { await respond("/debug/flame", "seconds=1") } _: { $0.status == 200 }
-            .decoded(FlameReport.Profile.self)
+        let profile = try await eventually {
+            await respond("/debug/flame", "seconds=1")
+        } _: {
+            $0.status == 200
+        }
+        .decoded(FlameReport.Profile.self)
         isOver.store(true, ordering: .relaxed)
         try await ended.wait()
         #expect(profile.samples > 0)

@@ -11,7 +11,9 @@ import Testing
         let query = "name=" + "quoted \"\\ <b>ünlü".addingPercentEncoding(withAllowedCharacters: .alphanumerics)!
         let found = try await eventually {
             try await respond("/debug/goroutine", query).decoded(GoroutineReport.Found.self)
-        } _: { found in found.goroutines.count == 12 && found.goroutines.allSatisfy { $0.state == "chan receive" } }
+        } _: { found in
+            found.goroutines.count == 12 && found.goroutines.allSatisfy { $0.state == "chan receive" }
+        }
         #expect(found.goroutines.count == 12 && !found.isCut)
         #expect(found.goroutines.allSatisfy { $0.name == name && $0.count == 1 && $0.ids.count == 1 })
         #expect(found.goroutines.allSatisfy { $0.stack.contains { $0.function.contains("waitBelow") } })
@@ -23,7 +25,11 @@ import Testing
         let one = try await respond("/debug/goroutine", "id=\(id)").decoded(DebugState.Group.self)
         #expect(one.ids == [id] && one.name == name && one.state == "chan receive" && one.longestWait > 0)
         try await waiters.end()
-        let gone = try await eventually { await respond("/debug/goroutine", "id=\(id)") } _: { $0.status == 404 }
+        let gone = try await eventually {
+            await respond("/debug/goroutine", "id=\(id)")
+        } _: {
+            $0.status == 404
+        }
         #expect(gone.status == 404 && gone.text == "there is no goroutine \(id) any more\n")
     }
 
@@ -47,7 +53,9 @@ import Testing
         let groups = try await eventually {
             let all = await onThread { GoroutineInspector.groups().groups }
             return all.filter { $0.state == "chan receive" && $0.stack.contains { $0.function.contains("waitBelow") } }
-        } _: { $0.reduce(0) { $0 + $1.count } >= 370 }
+        } _: {
+            $0.reduce(0) { $0 + $1.count } >= 370
+        }
         let count = groups.reduce(0) { $0 + $1.count }
         let all = StateReport.census(groups, uncounted: 7, groups: 50, creators: 1)
         #expect(all.groups.count == 50 && all.groups[0].count >= 300)
@@ -62,7 +70,10 @@ import Testing
         let state = try await eventually {
             try await respond("/debug/state", "groups=50").decoded(DebugState.self)
         } _: { state in
-            state.goroutines.waiting["chan receive", default: 0] >= 300 && state.census!.groups.contains { $0.count >= 300 && $0.stack.contains { $0.function.contains("waitBelow") } }
+            state.goroutines.waiting["chan receive", default: 0] >= 300
+                && state.census!.groups.contains {
+                    $0.count >= 300 && $0.stack.contains { $0.function.contains("waitBelow") }
+                }
         }
         let census = try #require(state.census)
         let crowd = try #require(census.groups.first { $0.stack.contains { $0.function.contains("waitBelow") } })

@@ -121,7 +121,9 @@ struct Exposition {
     @Test func whatTheSchedulerDoesIsThere() async throws {
         let server = try DebugServer.start(port: 0)
         let waiters = Waiters(40, named: "for metrics")
-        let answer = try await eventually { await respond("/metrics") } _: { answer in
+        let answer = try await eventually {
+            await respond("/metrics")
+        } _: { answer in
             let exposition = try? Exposition(answer.text)
             return exposition?.value("csp_goroutines", ["state": "chan receive"]) ?? 0 >= 40
         }

@@ -29,7 +29,10 @@ import Testing
     /// Nothing of the page comes from elsewhere.
     @Test func thePageNeedsNothingElse() async throws {
         let page = await respond("/").text
-        for word in ["src=", "@import", "url(h", "url('", "<link rel=\"style", "innerHTML", "insertAdjacentHTML", "document.write"] {
+        for word in [
+            "src=", "@import", "url(h", "url('", "<link rel=\"style", "innerHTML", "insertAdjacentHTML",
+            "document.write",
+        ] {
             #expect(!page.contains(word), "\(word)")
         }
         let outside = page.matches(of: /https?:\/\/[^\s'"<>]+/).map { String($0.output) }
@@ -104,7 +107,8 @@ import Testing
     /// A page somewhere on the web makes the browser on this machine ask.
     @Test func pagesOfOtherSitesGetNothing() async throws {
         try await withServer { (server: DebugServer) async throws -> Void in
-            for host in ["attacker.example", "attacker.example:\(server.port)", "127.0.0.1.attacker.example", "0x7f.1"] {
+            for host in ["attacker.example", "attacker.example:\(server.port)", "127.0.0.1.attacker.example", "0x7f.1"]
+            {
                 #expect(try await send("/metrics", to: server.port, host: host).status == 403, "\(host)")
             }
             for host in ["localhost", "localhost:\(server.port)", "127.0.0.1:\(server.port)", "[::1]:\(server.port)"] {
@@ -152,7 +156,9 @@ import Testing
         let program = try RunningProgram("stuck", environment: ["CSP_MAXPROCS": "2"])
         let state = try await eventually {
             try await send("/debug/state", to: program.port).decoded(DebugState.self)
-        } _: { $0.goroutines.running >= 2 }
+        } _: {
+            $0.goroutines.running >= 2
+        }
         #expect(state.goroutines.count == 3 && state.goroutines.running >= 2 && state.processors.count == 2)
         #expect(try await send("/metrics", to: program.port).status == 200)
         #expect(program.end() == 0)

@@ -27,7 +27,8 @@ import Testing
         let help = try program("--help", of: "csp-top")
         #expect(help.status == 0 && help.output.contains("csp-top 6060") && help.output.contains("--interval"))
         for arguments in [
-            ["-n1", "nonsense"], ["-n1", "0"], ["-n1", "65536"], ["-n1", ":6060"], ["-n1", "::1:6060"], ["6060", "-n0"],
+            ["-n1", "nonsense"], ["-n1", "0"], ["-n1", "65536"], ["-n1", ":6060"], ["-n1", "::1:6060"],
+            ["6060", "-n0"],
             ["6060", "-i0"], ["6060", "6061"],
         ] {
             let ending = try program(arguments[0], arguments[1], of: "csp-top")
@@ -47,7 +48,10 @@ import Testing
     }
 
     @Test func saysWhenItIsNoDebugServer() throws {
-        for answer in ["220 mail.example\r\n", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", ""] {
+        for answer in [
+            "220 mail.example\r\n", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "",
+        ] {
             let listener = try TCPListener(.ip(.loopback, port: 0))
             guard case .ip(_, let port) = listener.address else { return }
             let served = WaitGroup()
@@ -85,7 +89,8 @@ import Testing
             #expect(!screen.isLineByLine)
             screen.press(key)
             #expect(screen.end() == 0, "\(isSignal)")
-            #expect(screen.text.hasPrefix("\u{1b}[?1049h\u{1b}[?25l") && screen.text.hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
+            #expect(
+                screen.text.hasPrefix("\u{1b}[?1049h\u{1b}[?25l") && screen.text.hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
             #expect(screen.isLineByLine)
         }
         #expect(running.end() == 0)
@@ -152,7 +157,8 @@ private final class Screen {
         if process.isRunning {
             Issue.record("csp-top has not ended: \(text.suffix(500))")
             // The signal that it cannot ignore goes to the process itself, through `setsid`'s only child.
-            _ = try? Process.run(URL(fileURLWithPath: "/usr/bin/pkill"), arguments: ["-KILL", "-P", "\(process.processIdentifier)"])
+            _ = try? Process.run(
+                URL(fileURLWithPath: "/usr/bin/pkill"), arguments: ["-KILL", "-P", "\(process.processIdentifier)"])
         }
         process.waitUntilExit()
         while read(within: 0) {}

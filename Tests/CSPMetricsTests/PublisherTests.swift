@@ -37,7 +37,10 @@ import Testing
         let before = Scheduler.metrics.goroutinesStarted
         let publisher = SchedulerMetrics.publish(every: .milliseconds(1), to: metrics)
         let name = "csp_goroutines_started_total"
-        #expect(try await eventually { metrics.counters(label: name).first.map { $0.values.count > 3 } ?? false || started() })
+        #expect(
+            try await eventually {
+                metrics.counters(label: name).first.map { $0.values.count > 3 } ?? false || started()
+            })
         let total = metrics.counterTotal(label: name)
         #expect(total >= Int64(before) && total <= Int64(Scheduler.metrics.goroutinesStarted))
         await publisher.stop()

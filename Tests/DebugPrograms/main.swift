@@ -16,6 +16,8 @@ do { server = try DebugServer.start(port: 0) } catch {
     FileHandle.standardError.write(Data("\(error)\n".utf8))
     exit(1)
 }
+Scheduler.blockProfilePeriod = .microseconds(10)
+Scheduler.mutexProfileFraction = 1
 if argument == "stuck" {
     startStuck()
 } else {

@@ -20,7 +20,7 @@ _ = unsafe pthread_sigmask(SIG_SETMASK, &signals, nil)
 
 let programs = [
     fatalPrograms, measuringPrograms, dumpPrograms, schedulerPrograms, signalPrograms, racePrograms, addressPrograms,
-    leakPrograms,
+    leakPrograms, watchPrograms,
 ].reduce(into: [:]) { all, some in all.merge(some) { first, _ in first } }
 guard CommandLine.arguments.count == 2, let program = programs[CommandLine.arguments[1]] else {
     print("usage: test-programs NAME; the names are:", programs.keys.sorted().joined(separator: " "))

@@ -99,7 +99,8 @@ package enum Dump {
         defer { unsafe trace.deallocate() }
         unsafe csp_walk_callers(trace)
         let job = Job(
-            own: GoroutineRef.current.map { unsafe OwnTrace(goroutine: $0, trace: trace) }, isOneByOne: isOneByOne, isWanted,
+            own: GoroutineRef.current.map { unsafe OwnTrace(goroutine: $0, trace: trace) }, isOneByOne: isOneByOne,
+            isWanted,
             use)
         let error = unsafe csp_thread_start(
             Int(CSP_DUMP_STACK_SIZE), "csp-dump",

@@ -13,14 +13,16 @@ package final class EventProfile: @unchecked Sendable {
     }
 
     /// Where goroutines were blocked by others; a wait counts that is as long as `period`, a shorter one with the probability that it is a part of it.
-    package static let block = EventProfile(UInt32(CSP_WATCH_BLOCK), isByTime: true)
+    package static let block = EventProfile("block", UInt32(CSP_WATCH_BLOCK), isByTime: true)
     /// Who made others wait for locks: the stacks of who unlocked. One in `period` waits counts.
-    package static let mutex = EventProfile(UInt32(CSP_WATCH_MUTEX), isByTime: false)
+    package static let mutex = EventProfile("mutex", UInt32(CSP_WATCH_MUTEX), isByTime: false)
     /// Who has started threads for goroutines, always.
-    package static let threads = EventProfile(0, isByTime: false)
+    package static let threads = EventProfile("threadcreate", 0, isByTime: false)
     /// Stacks beyond that are not told apart.
     private static let mostStacks = 10_000
 
+    /// As Go calls it.
+    package let name: String
     private let watch: UInt32
     private let isByTime: Bool
     private let sampling = Atomic<Int64>(0)
@@ -28,7 +30,8 @@ package final class EventProfile: @unchecked Sendable {
     // Guarded by the lock.
     private var entries: [[UInt]: Entry] = [:]
 
-    private init(_ watch: UInt32, isByTime: Bool) {
+    private init(_ name: String, _ watch: UInt32, isByTime: Bool) {
+        self.name = name
         self.watch = watch
         self.isByTime = isByTime
     }

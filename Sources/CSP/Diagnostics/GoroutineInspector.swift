@@ -53,7 +53,9 @@ package enum GoroutineInspector {
     }
 
     /// Of the goroutines with these ids, one by one, or of all.
-    package static func groups(of ids: Set<UInt64>? = nil) -> Result { look(isOneByOne: ids != nil) { ids?.contains($0) ?? true } }
+    package static func groups(of ids: Set<UInt64>? = nil) -> Result {
+        look(isOneByOne: ids != nil) { ids?.contains($0) ?? true }
+    }
 
     package static func goroutine(id: UInt64) -> GoroutineGroup? { groups(of: [id]).groups.first }
 
@@ -86,7 +88,7 @@ package enum GoroutineInspector {
 extension GoroutineRef {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// Of a goroutine that others run, if it has a name.
-    fileprivate var nameAndID: (UInt64, String)? {
+    var nameAndID: (UInt64, String)? {
         guard unsafe csp_peek_8(&pointer.pointee.status) != GoroutineCell.Status.free.rawValue else { return nil }
         nameLock.lock()
         defer { nameLock.unlock() }
@@ -107,6 +109,13 @@ extension Symbolicator {
             stack: shown(group.trace, omitted: group.omitted),
             creator: creator.map { StackFrame($0, group.first.creatorAddress) },
             creatorID: group.first.creatorID)
+    }
+
+    /// What is at each address, innermost first where calls were inlined.
+    package mutating func places(of addresses: [UInt]) -> [[StackFrame]] {
+        zip(frames(at: addresses), addresses).map { frames, address in
+            frames.filter { !$0.isThunk }.map { StackFrame($0, address) }
+        }
     }
 
     /// As programs read them: with the operation that the user's code called, and what it was called by.

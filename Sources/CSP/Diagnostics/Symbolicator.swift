@@ -35,6 +35,7 @@ package struct Symbolicator {
 
     // What was looked up stays known to the process: who looks every second would spend seconds on it. Code is not moved, and hardly ever unloaded.
     private static let lock = OwnedLock()
+    private static let lookUpLock = OwnedLock()
     // Guarded by the lock.
     nonisolated(unsafe) private static var shared: [UInt: [Frame]] = [:]
     /// Beyond so many all are forgotten.
@@ -58,6 +59,9 @@ package struct Symbolicator {
     mutating func frames(at addresses: [UInt]) -> [[Frame]] {
         let unknown = Array(Set(addresses.filter { known[$0] == nil }))
         if unknown.isEmpty { return addresses.map { known[$0]! } }
+        // Looking up is for one at a time: see csp_run_expendable.
+        Self.lookUpLock.lock()
+        defer { Self.lookUpLock.unlock() }
         var next = 0
         while next < unknown.count {
             let end = min(next + Int(CSP_TRACE_MOST), unknown.count)
@@ -89,7 +93,7 @@ package struct Symbolicator {
     }
 
     /// So that looking these up later takes no time.
-    mutating func learn(_ addresses: [UInt]) { _ = frames(at: addresses) }
+    package mutating func learn(_ addresses: [UInt]) { _ = frames(at: addresses) }
 
     private mutating func lookUp(_ addresses: [UInt]) {
         guard let images, let backtrace = Self.backtrace(addresses, images) else { return }

@@ -19,9 +19,10 @@ enum Watch {
         goroutine.cell.readySince = csp_now()
         goroutine.cell.readiedBy = goroutine.cell.creatorID
         guard watch & UInt32(CSP_WATCH_TRACE) != 0 else { return }
-        let recorder = TraceRecorder.shared, now = goroutine.cell.readySince, id = goroutine.cell.id
-        if let name = goroutine.cell.name { recorder.note(name, of: id) }
-        recorder.add(TraceEvent(kind: .made, start: now, end: now, goroutine: id, other: goroutine.cell.creatorID))
+        let now = goroutine.cell.readySince
+        TraceRecorder.shared.add(
+            TraceEvent(
+                kind: .made, start: now, end: now, goroutine: goroutine.cell.id, other: goroutine.cell.creatorID))
     }
 
     /// A goroutine that waits is about to be made ready, by the caller.

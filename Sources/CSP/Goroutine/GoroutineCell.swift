@@ -126,5 +126,6 @@ struct GoroutineRef: Equatable, @unchecked Sendable {
         nameLock.lock()
         swap(&cell.name, &name)
         nameLock.unlock()
+        if TraceRecorder.isOn, let name = cell.name { TraceRecorder.shared.note(name, of: cell.id) }
     }
 }

@@ -130,6 +130,7 @@ public enum FlightRecorder {
     ) {
         _ = unsafe SchedulerCore.shared
         TraceRecorder.shared.beginKeeping(duration.clampedNanoseconds, bytes: bytes)
+        TraceRecorder.shared.noteNames()
         if let crashFile { LastWords.prepare(crashFile) }
     }
 

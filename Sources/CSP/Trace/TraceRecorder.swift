@@ -79,6 +79,13 @@ final class TraceRecorder: @unchecked Sendable {
         lock.unlock()
     }
 
+    /// After recording has begun, without the lock: names that were given before.
+    func noteNames() {
+        SchedulerCore.running.cell.registry.forEach { goroutine in
+            if let (id, name) = goroutine.nameAndID { note(name, of: id) }
+        }
+    }
+
     var keeps: Int64 {
         lock.lock()
         defer { lock.unlock() }

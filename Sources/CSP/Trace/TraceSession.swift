@@ -52,6 +52,7 @@ enum TraceSession {
         }
         csp_count_own_thread(1)
         unsafe current = writing
+        TraceRecorder.shared.noteNames()
     }
 
     static func end() throws(TraceFailure) {

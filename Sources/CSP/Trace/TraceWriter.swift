@@ -176,10 +176,7 @@ struct TraceWriter: ~Copyable {
         if address != 0, symbolicator == nil {
             found = Symbolicator.plainFrame(UInt(address)).name
         } else if address != 0 {
-            let core = SchedulerCore.running
-            core.cell.dumpLock.lock()
             let frame = symbolicator!.frames(at: [UInt(address)])[0].first { !$0.isThunk }
-            core.cell.dumpLock.unlock()
             if let frame {
                 let file = frame.file.split(separator: "/").last.map(String.init) ?? ""
                 found = frame.line > 0 ? "\(frame.name) \(file):\(frame.line)" : frame.name
