@@ -93,6 +93,13 @@ package struct DebugState: Codable, Sendable {
         package var file: String
         package var line: Int
         package var isRuntime: Bool
+
+        package init(function: String, file: String, line: Int, isRuntime: Bool) {
+            self.function = function
+            self.file = file
+            self.line = line
+            self.isRuntime = isRuntime
+        }
     }
 
     package struct Creator: Codable, Sendable {

@@ -1,21 +1,21 @@
 import CSP
 
 /// `/debug/flame`: a CPU profile as a tree of calls.
-enum FlameReport {
-    struct Profile: Codable, Sendable {
-        let samples: Int
-        let seconds: Int
-        let root: Node
+package enum FlameReport {
+    package struct Profile: Codable, Sendable {
+        package let samples: Int
+        package let seconds: Int
+        package let root: Node
         /// Samples in frames too small to draw, which are not in the tree.
-        let samplesNotShown: Int
+        package let samplesNotShown: Int
     }
 
-    struct Node: Codable, Sendable {
-        let name: String
-        let place: String
-        let isRuntime: Bool
-        let count: Int
-        let children: [Node]
+    package struct Node: Codable, Sendable {
+        package let name: String
+        package let place: String
+        package let isRuntime: Bool
+        package let count: Int
+        package let children: [Node]
     }
 
     static func response(_ request: DebugRequest) async throws -> DebugResponse {
@@ -39,7 +39,7 @@ enum FlameReport {
     }
 
     /// - Parameter samples: Stacks, innermost frame first, and how often each was seen.
-    static func profile(_ samples: [(stack: [DebugState.Frame], count: Int)], seconds: Int) -> Profile {
+    package static func profile(_ samples: [(stack: [DebugState.Frame], count: Int)], seconds: Int) -> Profile {
         var root = Branch(DebugState.Frame(function: "all", file: "", line: 0, isRuntime: false))
         for sample in samples { root.add(sample.stack.reversed()[...], sample.count) }
         // A frame of less than a thousandth is narrower than a pixel.

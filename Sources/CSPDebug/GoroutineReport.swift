@@ -1,14 +1,14 @@
 import CSP
 
 /// `/debug/goroutine`.
-enum GoroutineReport {
+package enum GoroutineReport {
     /// How many a search shows at most.
     static let most = 100
 
-    struct Found: Codable {
-        let goroutines: [DebugState.Group]
+    package struct Found: Codable {
+        package let goroutines: [DebugState.Group]
         /// Whether there may be more.
-        let isCut: Bool
+        package let isCut: Bool
     }
 
     static func response(_ request: DebugRequest) async throws -> DebugResponse {

@@ -1,32 +1,36 @@
 /// Writes Prometheus's text exposition format, version 0.0.4.
-struct PrometheusText {
+package struct PrometheusText {
     static let contentType = "text/plain; version=0.0.4; charset=utf-8"
-    private(set) var text = ""
+    package private(set) var text = ""
 
-    typealias Labels = [(name: String, value: String)]
+    package init() {}
 
-    enum Kind: String {
+    package typealias Labels = [(name: String, value: String)]
+
+    package enum Kind: String {
         case counter, gauge, histogram
     }
 
     /// A metric with one value.
-    mutating func add(_ kind: Kind, _ name: String, _ help: String, _ value: some BinaryInteger) {
+    package mutating func add(_ kind: Kind, _ name: String, _ help: String, _ value: some BinaryInteger) {
         add(kind, name, help, [([], Double(value))])
     }
 
     /// A metric with one value in seconds.
-    mutating func add(_ kind: Kind, _ name: String, _ help: String, _ value: Duration) {
+    package mutating func add(_ kind: Kind, _ name: String, _ help: String, _ value: Duration) {
         add(kind, name, help, [([], value.inSeconds)])
     }
 
     /// A metric with a value for each set of labels.
-    mutating func add(_ kind: Kind, _ name: String, _ help: String, _ values: [(Labels, Double)]) {
+    package mutating func add(_ kind: Kind, _ name: String, _ help: String, _ values: [(Labels, Double)]) {
         begin(kind, name, help)
         for (labels, value) in values { sample(name, labels, value) }
     }
 
     /// A histogram of seconds. `counts` has one more than there are bounds, for what is above all.
-    mutating func addHistogram(_ name: String, _ help: String, bounds: [Duration], counts: [UInt64], sum: Duration) {
+    package mutating func addHistogram(
+        _ name: String, _ help: String, bounds: [Duration], counts: [UInt64], sum: Duration
+    ) {
         begin(.histogram, name, help)
         // Buckets count all that is up to their bound.
         var count: UInt64 = 0
@@ -65,5 +69,5 @@ struct PrometheusText {
 }
 
 extension Duration {
-    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }

@@ -2,9 +2,9 @@ import CSP
 import Foundation
 
 /// `/debug/state`.
-enum StateReport {
+package enum StateReport {
     /// How many groups and creators are sent at most: the page stays small however many goroutines there are.
-    static let most = 50
+    package static let most = 50
 
     static func response(_ request: DebugRequest) async throws -> DebugResponse {
         let groups = try request.integer("groups", standard: most, in: 0...most)
@@ -27,7 +27,7 @@ enum StateReport {
     }
 
     /// The largest first; among equals the one that has waited longest.
-    static func census(
+    package static func census(
         _ all: [GoroutineGroup], uncounted: Int, groups most: Int, creators mostCreators: Int
     ) -> DebugState.Census {
         let sorted = all.sorted { ($0.count, $0.longestWait) > ($1.count, $1.longestWait) }

@@ -86,7 +86,7 @@ final class Recorder {
 
     private func count(_ name: String, seconds duration: Duration) {
         let key = Key(name: name, dimension: "", value: "")
-        let value = Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+        let value = Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
         let known = secondsCounters[key] ?? (FloatingPointCounter(label: name, factory: factory), 0)
         if value > known.recorded { known.counter.increment(by: value - known.recorded) }
         secondsCounters[key] = (known.counter, max(value, known.recorded))

@@ -53,6 +53,7 @@ struct CSPTop: ParsableCommand {
 
     private func printLines(_ client: StateClient, _ first: DebugState) throws {
         let signals = Signals.notify(SIGINT, SIGTERM)
+        Terminal.unblock([SIGINT, SIGTERM])
         var snapshot = Snapshot(state: first, previous: nil, address: client.address), shown = 0
         while true {
             // Not buffered: who reads them wants to see each when it is made.
@@ -73,7 +74,9 @@ struct CSPTop: ParsableCommand {
     }
 
     private func showTable(_ client: StateClient, _ first: DebugState) throws {
-        let signals = Signals.notify(SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP), keys = Terminal.keys()
+        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP]
+        let signals = Signals.notify(wanted), keys = Terminal.keys()
+        Terminal.unblock(wanted)
         var terminal = Terminal(), isOver = false
         var snapshot = Snapshot(state: first, previous: nil, address: client.address), shown = 1
         terminal.enter()

@@ -31,9 +31,9 @@ struct StateClient {
         let description: String
     }
 
-    /// Blocks until the answer is there, for ten seconds at most.
+    /// Blocks until the answer is there, for half a minute at most.
     func state(creators: Int) throws(Failure) -> DebugState {
-        let (context, cancel) = Context.background.withTimeout(.seconds(10))
+        let (context, cancel) = Context.background.withTimeout(.seconds(30))
         defer { cancel() }
         let connection: TCPConnection
         do { connection = try TCPConnection.dial(host: host, port: port, in: context) } catch {

@@ -13,6 +13,14 @@ struct Terminal {
 
     static var isThere: Bool { isatty(STDOUT_FILENO) == 1 }
 
+    /// Whoever started this may have signals blocked, and the program inherits that.
+    static func unblock(_ signals: [Int32]) {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        for signal in signals { unsafe sigaddset(&set, signal) }
+        unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
+    }
+
     /// Keys come one by one and unseen; Ctrl-C goes on being a signal.
     mutating func enter() {
         var settings = termios()

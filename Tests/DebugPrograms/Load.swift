@@ -32,9 +32,9 @@ private func takeOrders(_ orders: Channel<Int>, _ done: Channel<Int>) {
     for order in orders { done <- price(order) }
 }
 
-/// Some tens of microseconds of work.
+/// Some microseconds of work.
 @inline(never)
-private func price(_ order: Int) -> Int { mix(UInt64(order), rounds: 20_000) }
+private func price(_ order: Int) -> Int { mix(UInt64(order), rounds: 2_000) }
 
 /// Many that want one mutex, which each keeps for a while.
 @inline(never)
@@ -77,7 +77,7 @@ func startConnections() {
     }
 }
 
-/// Two that compute for some tens of milliseconds, then rest: so a processor is busy most of the time, and not always.
+/// Two that compute for some milliseconds, then rest: so processors are busy some of the time.
 @inline(never)
 func startComputing() {
     for n in 1...2 {
@@ -94,15 +94,16 @@ func startComputing() {
 @inline(never)
 private func solve(_ state: UInt64) -> Int {
     var sum = 0
-    for part in 0..<8 { sum &+= part % 2 == 0 ? relax(state &+ UInt64(part)) : factor(state &+ UInt64(part)) }
+    let start = Time.now
+    while start.duration(to: Time.now) < .milliseconds(10) { sum &+= relax(state) &+ factor(state) }
     return sum
 }
 
 @inline(never)
-private func relax(_ state: UInt64) -> Int { mix(state, rounds: 2_000_000) }
+private func relax(_ state: UInt64) -> Int { mix(state, rounds: 20_000) }
 
 @inline(never)
-private func factor(_ state: UInt64) -> Int { mix(state ^ 0x5555, rounds: 1_000_000) }
+private func factor(_ state: UInt64) -> Int { mix(state ^ 0x5555, rounds: 10_000) }
 
 @inline(never)
 private func mix(_ seed: UInt64, rounds: Int) -> Int {
@@ -134,4 +135,10 @@ func startForgotten(_ count: Int) {
     let nobody = Channel<Never>()
     go("<b>bold & \"quoted\"</b>") { nobody.receive() }
     for n in 0..<max(count, 10) { go("forgotten \(n)") { nobody.receive() } }
+}
+
+/// More than there are processors, and none ever comes to a scheduling point.
+@inline(never)
+func startStuck() {
+    for n in 1...3 { go("stuck \(n)") { while mix(UInt64(n), rounds: 1_000_000) != -1 {} } }
 }

@@ -5,9 +5,12 @@ import Foundation
 
 // A program with much to see: some hundred goroutines in waits of all kinds, and some that compute.
 //
-//   debug-programs [EXTRA]     with so many more that just wait; prints its server's port on a line, and goes on until its standard input ends
+//   debug-programs [EXTRA]     with so many more that just wait
+//   debug-programs stuck       with nothing but goroutines that compute for good
+//
+// Prints its server's port on a line, and goes on until its standard input ends.
 
-let extra = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 0
+let argument = CommandLine.arguments.dropFirst().first
 let server: DebugServer
 do { server = try DebugServer.start(port: 0) } catch {
     FileHandle.standardError.write(Data("\(error)\n".utf8))
@@ -15,12 +18,16 @@ do { server = try DebugServer.start(port: 0) } catch {
 }
 Scheduler.blockProfilePeriod = .microseconds(10)
 Scheduler.mutexProfileFraction = 1
-startOrders()
-startLocks()
-startConnections()
-startComputing()
-startSleepers()
-startForgotten(extra)
+if argument == "stuck" {
+    startStuck()
+} else {
+    startOrders()
+    startLocks()
+    startConnections()
+    startComputing()
+    startSleepers()
+    startForgotten(argument.flatMap { Int($0) } ?? 0)
+}
 FileHandle.standardOutput.write(Data("\(server.port)\n".utf8))
 
 // Whoever started this may be killed; then it ends, too.

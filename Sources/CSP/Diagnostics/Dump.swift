@@ -35,10 +35,14 @@ package enum Dump {
     private final class Job {
         let own: OwnTrace?
         let isWanted: (GoroutineRef) -> Bool
+        let isOneByOne: Bool
         let use: Use
         let parker: UnsafeMutableRawPointer
 
-        init(own: OwnTrace?, _ isWanted: @escaping (GoroutineRef) -> Bool, _ use: @escaping Use) {
+        init(
+            own: OwnTrace?, isOneByOne: Bool, _ isWanted: @escaping (GoroutineRef) -> Bool, _ use: @escaping Use
+        ) {
+            self.isOneByOne = isOneByOne
             self.own = own
             self.isWanted = isWanted
             self.use = use
@@ -87,17 +91,22 @@ package enum Dump {
     /// Looks at all goroutines that are wanted, on a thread of its own, and blocks the calling one, as a system call would. A goroutine's stack may be too small for reading debug information, and its caller's
     /// need not be on a stack that others can look at. An error's text if there can be no thread.
     @inline(never) @discardableResult
-    static func census(_ isWanted: @escaping (GoroutineRef) -> Bool, _ use: @escaping Use) -> String? {
+    static func census(
+        isOneByOne: Bool = false, _ isWanted: @escaping (GoroutineRef) -> Bool, _ use: @escaping Use
+    ) -> String? {
         let trace = UnsafeMutablePointer<csp_trace>.allocate(capacity: 1)
         unsafe trace.initialize(to: csp_trace())
         defer { unsafe trace.deallocate() }
         unsafe csp_walk_callers(trace)
-        let job = Job(own: GoroutineRef.current.map { unsafe OwnTrace(goroutine: $0, trace: trace) }, isWanted, use)
+        let job = Job(
+            own: GoroutineRef.current.map { unsafe OwnTrace(goroutine: $0, trace: trace) }, isOneByOne: isOneByOne,
+            isWanted,
+            use)
         let error = unsafe csp_thread_start(
             Int(CSP_DUMP_STACK_SIZE), "csp-dump",
             { argument in
                 let job = unsafe Unmanaged<Job>.fromOpaque(argument!).takeUnretainedValue()
-                RaceDetector.ignoring { Dump.run(own: job.own, job.isWanted, job.use) }
+                RaceDetector.ignoring { Dump.run(own: job.own, isOneByOne: job.isOneByOne, job.isWanted, job.use) }
                 unsafe ThreadParker(job.parker).ready()
             }, Unmanaged.passUnretained(job).toOpaque())
         if error != 0 { return "no dump: cannot start a thread (errno \(error))\n" }
@@ -107,11 +116,13 @@ package enum Dump {
         return nil
     }
 
-    private static func run(own: OwnTrace?, _ isWanted: (GoroutineRef) -> Bool, _ use: Use) {
+    private static func run(
+        own: OwnTrace?, isOneByOne: Bool = false, _ isWanted: (GoroutineRef) -> Bool, _ use: Use
+    ) {
         let core = unsafe SchedulerCore.shared
         core.cell.dumpLock.lock()
         defer { core.cell.dumpLock.unlock() }
-        let census = Census(own: own, isWanted)
+        let census = Census(own: own, isOneByOne: isOneByOne, isWanted)
         var symbolicator = Symbolicator()
         use(census, &symbolicator)
     }

@@ -52,8 +52,10 @@ package enum GoroutineInspector {
         package var uncounted = 0
     }
 
-    /// Of the goroutines with these ids, or of all.
-    package static func groups(of ids: Set<UInt64>? = nil) -> Result { look { ids?.contains($0) ?? true } }
+    /// Of the goroutines with these ids, one by one, or of all.
+    package static func groups(of ids: Set<UInt64>? = nil) -> Result {
+        look(isOneByOne: ids != nil) { ids?.contains($0) ?? true }
+    }
 
     package static func goroutine(id: UInt64) -> GoroutineGroup? { groups(of: [id]).groups.first }
 
@@ -68,10 +70,11 @@ package enum GoroutineInspector {
         return ids.isEmpty ? [] : groups(of: ids).groups
     }
 
-    private static func look(_ isWanted: @escaping (UInt64) -> Bool) -> Result {
+    private static func look(isOneByOne: Bool, _ isWanted: @escaping (UInt64) -> Bool) -> Result {
         // Written by the thread that looks, until this one goes on.
         nonisolated(unsafe) var result = Result()
-        Dump.census({ isWanted(unsafe csp_peek_64(&$0.pointer.pointee.id)) }) { census, symbolicator in
+        Dump.census(isOneByOne: isOneByOne, { isWanted(unsafe csp_peek_64(&$0.pointer.pointee.id)) }) {
+            census, symbolicator in
             let now = csp_now()
             // All at once: each look-up begins with much that is the same for all.
             symbolicator.learn(census.groups.flatMap { $0.trace + [$0.first.creatorAddress] }.filter { $0 != 0 })
