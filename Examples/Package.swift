@@ -12,6 +12,7 @@ let package = Package(
         .executable(name: "quotes", targets: ["quotes"]),
         .executable(name: "fetch-many", targets: ["fetch-many"]),
         .executable(name: "show-bug", targets: ["show-bug"]),
+        .executable(name: "show-trouble", targets: ["show-trouble"]),
         .executable(name: "net", targets: ["net"]),
     ],
     dependencies: [
@@ -42,6 +43,16 @@ let package = Package(
             name: "ChecksumTests",
             dependencies: ["ChecksumPipeline", "checksum", .product(name: "CSP", package: "swift-csp")],
             swiftSettings: strict),
+        .target(
+            name: "Troubles", dependencies: [.product(name: "CSP", package: "swift-csp")], swiftSettings: strict),
+        .executableTarget(
+            name: "show-trouble",
+            dependencies: [
+                "Troubles", .product(name: "CSP", package: "swift-csp"),
+                .product(name: "CSPDebug", package: "swift-csp"),
+            ],
+            swiftSettings: strict),
+        .testTarget(name: "TroublesTests", dependencies: ["Troubles", "show-trouble"], swiftSettings: strict),
         .target(
             name: "QuoteService",
             dependencies: [

@@ -54,6 +54,9 @@ package enum CPUProfiler {
     package static func run(
         for duration: Duration, hertz: Int = 100, isOver: () -> Bool = { false }
     ) throws(Failure) -> Profile {
+        // Not a closure: that could not throw.
+        csp_race_ignore()
+        defer { csp_race_heed() }
         guard !isBusy.exchange(true, ordering: .acquiringAndReleasing) else { throw .busy }
         defer { isBusy.store(false, ordering: .releasing) }
         let hertz = min(max(hertz, 1), 1000)

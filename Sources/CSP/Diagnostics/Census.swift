@@ -27,10 +27,10 @@ struct Census {
     private var places: [Int: Int] = [:]
 
     /// Walks all goroutines that are wanted; that of `own` comes first, the others by their ids.
-    /// - Parameter isOneByOne: However many there are.
-    init(own: OwnTrace?, isOneByOne: Bool = false, _ isWanted: (GoroutineRef) -> Bool) {
+    /// - Parameter isGrouped: However many there are; nil: when there are many.
+    init(own: OwnTrace?, isGrouped: Bool? = nil, _ isWanted: (GoroutineRef) -> Bool) {
         let core = unsafe SchedulerCore.shared
-        let isGrouped = !isOneByOne && core.goroutineCount > Self.mostSingles
+        let isGrouped = isGrouped ?? (core.goroutineCount > Self.mostSingles)
         var observer = Observer(own: own)
         core.cell.registry.forEach { goroutine in
             guard isWanted(goroutine), let sighting = observer.look(at: goroutine) else { return }

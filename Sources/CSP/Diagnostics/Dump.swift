@@ -35,14 +35,14 @@ package enum Dump {
     private final class Job {
         let own: OwnTrace?
         let isWanted: (GoroutineRef) -> Bool
-        let isOneByOne: Bool
+        let isGrouped: Bool?
         let use: Use
         let parker: UnsafeMutableRawPointer
 
         init(
-            own: OwnTrace?, isOneByOne: Bool, _ isWanted: @escaping (GoroutineRef) -> Bool, _ use: @escaping Use
+            own: OwnTrace?, isGrouped: Bool?, _ isWanted: @escaping (GoroutineRef) -> Bool, _ use: @escaping Use
         ) {
-            self.isOneByOne = isOneByOne
+            self.isGrouped = isGrouped
             self.own = own
             self.isWanted = isWanted
             self.use = use
@@ -92,21 +92,21 @@ package enum Dump {
     /// need not be on a stack that others can look at. An error's text if there can be no thread.
     @inline(never) @discardableResult
     static func census(
-        isOneByOne: Bool = false, _ isWanted: @escaping (GoroutineRef) -> Bool, _ use: @escaping Use
+        isGrouped: Bool? = nil, _ isWanted: @escaping (GoroutineRef) -> Bool, _ use: @escaping Use
     ) -> String? {
         let trace = UnsafeMutablePointer<csp_trace>.allocate(capacity: 1)
         unsafe trace.initialize(to: csp_trace())
         defer { unsafe trace.deallocate() }
         unsafe csp_walk_callers(trace)
         let job = Job(
-            own: GoroutineRef.current.map { unsafe OwnTrace(goroutine: $0, trace: trace) }, isOneByOne: isOneByOne,
+            own: GoroutineRef.current.map { unsafe OwnTrace(goroutine: $0, trace: trace) }, isGrouped: isGrouped,
             isWanted,
             use)
         let error = unsafe csp_thread_start(
             Int(CSP_DUMP_STACK_SIZE), "csp-dump",
             { argument in
                 let job = unsafe Unmanaged<Job>.fromOpaque(argument!).takeUnretainedValue()
-                RaceDetector.ignoring { Dump.run(own: job.own, isOneByOne: job.isOneByOne, job.isWanted, job.use) }
+                RaceDetector.ignoring { Dump.run(own: job.own, isGrouped: job.isGrouped, job.isWanted, job.use) }
                 unsafe ThreadParker(job.parker).ready()
             }, Unmanaged.passUnretained(job).toOpaque())
         if error != 0 { return "no dump: cannot start a thread (errno \(error))\n" }
@@ -117,12 +117,12 @@ package enum Dump {
     }
 
     private static func run(
-        own: OwnTrace?, isOneByOne: Bool = false, _ isWanted: (GoroutineRef) -> Bool, _ use: Use
+        own: OwnTrace?, isGrouped: Bool? = nil, _ isWanted: (GoroutineRef) -> Bool, _ use: Use
     ) {
         let core = unsafe SchedulerCore.shared
         core.cell.dumpLock.lock()
         defer { core.cell.dumpLock.unlock() }
-        let census = Census(own: own, isOneByOne: isOneByOne, isWanted)
+        let census = Census(own: own, isGrouped: isGrouped, isWanted)
         var symbolicator = Symbolicator()
         use(census, &symbolicator)
     }

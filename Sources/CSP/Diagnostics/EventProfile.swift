@@ -47,9 +47,11 @@ package final class EventProfile: @unchecked Sendable {
 
     /// All since the process began, as Go's.
     package var snapshot: [Entry] {
-        lock.lock()
-        defer { lock.unlock() }
-        return Array(entries.values)
+        RaceDetector.ignoring {
+            lock.lock()
+            defer { lock.unlock() }
+            return Array(entries.values)
+        }
     }
 
     /// A wait is over, of somebody whose stack `walk` finds.

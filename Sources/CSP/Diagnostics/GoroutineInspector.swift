@@ -52,28 +52,33 @@ package enum GoroutineInspector {
         package var uncounted = 0
     }
 
-    /// Of the goroutines with these ids, one by one, or of all.
+    /// Of the goroutines with these ids, or of all.
     package static func groups(of ids: Set<UInt64>? = nil) -> Result {
-        look(isOneByOne: ids != nil) { ids?.contains($0) ?? true }
+        look(isGrouped: true) { ids?.contains($0) ?? true }
     }
 
-    package static func goroutine(id: UInt64) -> GoroutineGroup? { groups(of: [id]).groups.first }
+    package static func goroutine(id: UInt64) -> GoroutineGroup? { look(isGrouped: false) { $0 == id }.groups.first }
 
     /// Those whose names have `text` in them, the first `limit` at the most.
     package static func named(_ text: String, limit: Int) -> [GoroutineGroup] {
+        let ids = RaceDetector.ignoring { ids(ofNamesWith: text, limit) }
+        return ids.isEmpty ? [] : look(isGrouped: false) { ids.contains($0) }.groups
+    }
+
+    private static func ids(ofNamesWith text: String, _ limit: Int) -> Set<UInt64> {
         let core = unsafe SchedulerCore.shared
         var ids: Set<UInt64> = []
         core.cell.registry.forEach { goroutine in
             guard ids.count < limit, let (id, name) = goroutine.nameAndID, name.contains(text) else { return }
             ids.insert(id)
         }
-        return ids.isEmpty ? [] : groups(of: ids).groups
+        return ids
     }
 
-    private static func look(isOneByOne: Bool, _ isWanted: @escaping (UInt64) -> Bool) -> Result {
+    private static func look(isGrouped: Bool?, _ isWanted: @escaping (UInt64) -> Bool) -> Result {
         // Written by the thread that looks, until this one goes on.
         nonisolated(unsafe) var result = Result()
-        Dump.census(isOneByOne: isOneByOne, { isWanted(unsafe csp_peek_64(&$0.pointer.pointee.id)) }) {
+        Dump.census(isGrouped: isGrouped, { isWanted(unsafe csp_peek_64(&$0.pointer.pointee.id)) }) {
             census, symbolicator in
             let now = csp_now()
             // All at once: each look-up begins with much that is the same for all.

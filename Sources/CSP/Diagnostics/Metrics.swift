@@ -95,7 +95,9 @@ extension Scheduler {
     ///
     /// - Complexity: O(goroutines that have ever been there at the same time): some nanoseconds for each, and for each stack the kernel's look at its
     ///   pages (measured with 100,000 goroutines: 30 ms).
-    public static var metrics: SchedulerMetrics {
+    public static var metrics: SchedulerMetrics { RaceDetector.ignoring { currentMetrics } }
+
+    private static var currentMetrics: SchedulerMetrics {
         let core = unsafe SchedulerCore.shared
         var metrics = SchedulerMetrics()
         core.countProcessors(&metrics)

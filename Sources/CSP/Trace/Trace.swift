@@ -84,10 +84,12 @@ public enum Trace {
     }
 
     fileprivate static func mark(_ kind: TraceEvent.Kind, _ name: String, start: Int64, end: Int64) {
-        TraceRecorder.shared.add(
-            TraceEvent(
-                kind: kind, start: start, end: end, goroutine: GoroutineRef.current?.cell.id ?? 0,
-                other: TraceRecorder.shared.number(of: name)))
+        RaceDetector.ignoring {
+            TraceRecorder.shared.add(
+                TraceEvent(
+                    kind: kind, start: start, end: end, goroutine: GoroutineRef.current?.cell.id ?? 0,
+                    other: TraceRecorder.shared.number(of: name)))
+        }
     }
 }
 
@@ -129,16 +131,18 @@ public enum FlightRecorder {
         keeping duration: Duration = .seconds(10), bytes: Int = 16 << 20, crashFile: String? = nil
     ) {
         _ = unsafe SchedulerCore.shared
-        TraceRecorder.shared.beginKeeping(duration.clampedNanoseconds, bytes: bytes)
-        TraceRecorder.shared.noteNames()
+        RaceDetector.ignoring {
+            TraceRecorder.shared.beginKeeping(duration.clampedNanoseconds, bytes: bytes)
+            TraceRecorder.shared.noteNames()
+        }
         if let crashFile { LastWords.prepare(crashFile) }
     }
 
     /// Stops recording and forgets what was recorded.
-    public static func stop() { TraceRecorder.shared.endKeeping() }
+    public static func stop() { RaceDetector.ignoring { TraceRecorder.shared.endKeeping() } }
 
     /// Whether it records.
-    public static var isOn: Bool { TraceRecorder.shared.keeps > 0 }
+    public static var isOn: Bool { RaceDetector.ignoring { TraceRecorder.shared.keeps > 0 } }
 
     /// Writes what is there into a new file at `path`, and goes on recording. Blocks the calling thread for that long.
     ///

@@ -38,6 +38,8 @@ enum TraceSession {
     private static let pause: Int64 = 5_000_000
 
     static func begin(_ path: String) throws(TraceFailure) {
+        csp_race_ignore()
+        defer { csp_race_heed() }
         lock.lock()
         defer { lock.unlock() }
         guard unsafe current == nil else { throw .alreadyOn }
@@ -58,6 +60,8 @@ enum TraceSession {
     }
 
     static func end() throws(TraceFailure) {
+        csp_race_ignore()
+        defer { csp_race_heed() }
         lock.lock()
         let ended = unsafe current
         unsafe current = nil
