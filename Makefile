@@ -104,6 +104,10 @@ fallbacks: ## Runs the tests in release as on kernels without membarrier, then w
 examples: ## Builds and tests the Examples package.
 	swift test --package-path Examples
 
+.PHONY: debug-tools
+debug-tools: ## Has Prometheus and a browser look at a running program, as users of CSPDebug would.
+	Scripts/debug-tools
+
 .PHONY: bench
 bench: ## Measures beside Go and Swift's tasks, and prints the table.
 	Benchmarks/compare

@@ -57,6 +57,7 @@ let package = Package(
             name: "QuoteService",
             dependencies: [
                 .product(name: "CSP", package: "swift-csp"),
+                .product(name: "CSPDebug", package: "swift-csp"),
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],
             swiftSettings: strict),

@@ -7,6 +7,8 @@ extension Quote: ResponseEncodable {}
 ///
 ///     GET /quotes/AAPL/first     the first answer of any exchange
 ///     GET /quotes/AAPL           all answers that come in time
+///     GET /metrics               the scheduler's numbers, for Prometheus
+///     GET /goroutines/           what the goroutines do, live, and what goes with that page
 ///
 /// Handlers are async functions on SwiftNIO's threads. `Goroutine.run` suspends the handler and leaves the thread to other requests, while goroutines
 /// wait for the exchanges. When the client goes away the handler's task is cancelled, with it the context inside, and with that all goroutines.
@@ -28,5 +30,6 @@ public func quoteRoutes(_ exchanges: [Exchange], within limit: Duration) -> Rout
         let symbol = try context.parameters.require("symbol")
         return await Goroutine.run("all quotes") { allQuotes(symbol, from: exchanges, within: limit) }
     }
+    addDebugRoutes(to: router)
     return router
 }

@@ -11,6 +11,7 @@ struct Quotes: AsyncParsableCommand {
             Try it with
               curl http://127.0.0.1:8080/quotes/AAPL/first
               curl http://127.0.0.1:8080/quotes/AAPL
+            and look at http://127.0.0.1:8080/goroutines/ meanwhile.
             """)
 
     @Option(help: "The port to listen on, on the loopback interface; 0 for any that is free.")

@@ -57,6 +57,31 @@ import Testing
         #expect(all.body?.map(\.exchange) == ["Frankfurt", "London"])
     }
 
+    /// What CSPDebug shows, through this server.
+    @Test func metricsAndThePageAreServed() async throws {
+        let waiting = WaitGroup(), quit = Channel<Never>()
+        for _ in 0..<20 { waiting.go("someone who waits") { quit.receive() } }
+        let application = Application(router: quoteRoutes([never], within: .seconds(60)))
+        try await application.test(.live) { client in
+            func get(_ path: String) async throws -> TestResponse { try await client.execute(uri: path, method: .get) }
+            let metrics = try await get("/metrics")
+            #expect(metrics.status == .ok)
+            #expect(metrics.headers[.contentType] == "text/plain; version=0.0.4; charset=utf-8")
+            let lines = String(buffer: metrics.body).split(separator: "\n")
+            let counts = lines.filter { $0.hasPrefix("csp_goroutines{") }.compactMap { Int($0.split(separator: " ").last!) }
+            #expect(counts.reduce(0, +) >= 20, "\(lines)")
+            let moved = try await get("/goroutines")
+            #expect(moved.status.kind == .redirection && moved.headers[.location] == "/goroutines/")
+            let page = try await get("/goroutines/")
+            #expect(page.status == .ok && String(buffer: page.body).hasPrefix("<!doctype html>"))
+            let found = try await get("/goroutines/debug/goroutine?name=someone+who")
+            #expect(found.status == .ok && String(buffer: found.body).contains("\"someone who waits\""))
+            #expect(try await get("/goroutines/nothing").status == .notFound)
+        }
+        quit.close()
+        try await waiting.wait()
+    }
+
     /// A handler's thread is not held while it waits: many more requests than there are threads wait at once.
     @Test func manyRequestsWaitTogether() async throws {
         let count = 200
