@@ -61,7 +61,7 @@ package enum GoroutineInspector {
 
     /// Those whose names have `text` in them, the first `limit` at the most.
     package static func named(_ text: String, limit: Int) -> [GoroutineGroup] {
-        let ids = RaceDetector.ignoring { ids(ofNamesWith: text, limit) }
+        let ids = RaceDetector.ignoring { Self.ids(ofNamesWith: text, limit) }
         return ids.isEmpty ? [] : look(isGrouped: false) { ids.contains($0) }.groups
     }
 
