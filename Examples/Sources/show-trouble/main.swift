@@ -31,7 +31,9 @@ func printLongestWaits(of name: String, in file: String) throws {
     let labels = Dictionary(
         events.filter { $0.pid == 2 && $0.name == "thread_name" }.map { ($0.tid!, $0.args!.name!) },
         uniquingKeysWith: { first, _ in first })
-    let waits = events.filter { $0.ph == "X" && $0.pid == 2 && $0.name != "running" && labels[$0.tid!]?.hasSuffix(name) ?? false }
+    let waits = events.filter {
+        $0.ph == "X" && $0.pid == 2 && $0.name != "running" && labels[$0.tid!]?.hasSuffix(name) ?? false
+    }
     for wait in waits.sorted(by: { $0.dur! > $1.dur! }).prefix(3) {
         let end = wait.ts! + wait.dur!
         // The arrow that ends there begins at who has woken it.

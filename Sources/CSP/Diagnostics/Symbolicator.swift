@@ -96,16 +96,24 @@ package struct Symbolicator {
     package mutating func learn(_ addresses: [UInt]) { _ = frames(at: addresses) }
 
     private mutating func lookUp(_ addresses: [UInt]) {
-        guard let images, let backtrace = Self.backtrace(addresses, images) else { return }
-        let wanted = Set(addresses)
-        for frame in backtrace.symbolicated(with: images)?.frames ?? [] {
-            guard case .returnAddress(let value) = frame.captured, let address = UInt(value), wanted.contains(address),
-                let symbol = frame.symbol
-            else { continue }
-            known[address, default: []].append(Frame(symbol, isInlined: frame.inlined))
+        guard let images else { return }
+        var rest = addresses
+        while !rest.isEmpty {
+            guard let backtrace = Self.backtrace(rest, images) else { return }
+            let wanted = Set(rest)
+            var seen: Set<UInt> = []
+            for frame in backtrace.symbolicated(with: images)?.frames ?? [] {
+                guard case .returnAddress(let value) = frame.captured, let address = UInt(value),
+                    wanted.contains(address)
+                else { continue }
+                seen.insert(address)
+                guard let symbol = frame.symbol else { continue }
+                known[address, default: []].append(Frame(symbol, isInlined: frame.inlined))
+            }
+            // An async function's frame ends the chain: those behind it come in the next one.
+            let unseen = rest.filter { !seen.contains($0) }
+            rest = unseen.count < rest.count ? unseen : Array(rest.dropFirst())
         }
-        // An async function's frame ends the chain.
-        if addresses.count > 1 { for address in addresses where known[address] == nil { lookUp([address]) } }
     }
 
     /// `Backtrace` has no initialiser that takes addresses: it is made to find them as its callers. Nil when it stumbles over one of them.
