@@ -168,6 +168,8 @@ bool csp_profile_take(csp_sample *sample) {
     place_t *place = &places[tail % PLACES];
     if (__atomic_load_n(&place->state, __ATOMIC_ACQUIRE) != FULL) return false;
     *sample = place->sample;
+    // A search must not take it for a goroutine that somebody knows.
+    place->sample.goroutine = NULL;
     __atomic_store_n(&place->state, FREE, __ATOMIC_RELEASE);
     tail++;
     return true;

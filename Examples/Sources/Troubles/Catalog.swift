@@ -4,6 +4,7 @@ import CSP
 public final class Catalog: Sendable {
     private let prices = Mutex<[Int: Int]>([:])
 
+    /// Nothing is known yet.
     public init() {}
 
     /// Everybody who wants any price waits while one is found out.

@@ -4,8 +4,10 @@ import CSP
 public final class Newsroom: Sendable {
     private let readers = Mutex<[Int: Channel<String>]>([:])
 
+    /// Without readers.
     public init() {}
 
+    /// Hands it to everybody.
     public func publish(_ news: String) {
         let channels = readers.withLock { Array($0.values) }
         for channel in channels { channel <- news }
