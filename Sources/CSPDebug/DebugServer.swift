@@ -24,10 +24,12 @@ public final class DebugServer: Sendable {
 
     private let server: HTTPServer
     private let executor = ServerExecutor()
+    private let isOver = DispatchSemaphore(value: 0)
     private let life = Synchronization.Mutex(Life())
 
     private struct Life {
         var isStopped = false
+        var task: Task<Void, Never>?
         /// Of the start; nil while it is not known.
         var outcome: Result<Void, any Error>?
     }
@@ -101,7 +103,8 @@ public final class DebugServer: Sendable {
     /// Blocks until the server listens, or throws why it does not.
     private func run() throws {
         let isKnown = DispatchSemaphore(value: 0)
-        Task.detached(executorPreference: executor) { [self] in
+        let task = Task.detached(executorPreference: executor) { [self] in
+            defer { isOver.signal() }
             do { try await server.run() } catch {
                 if decide(.failure(error)) {
                     isKnown.signal()
@@ -109,8 +112,9 @@ public final class DebugServer: Sendable {
                 }
             }
             // It gives up when no descriptor is left for a connection; there will be some again.
-            while !life.withLock({ $0.isStopped }) {
+            while true {
                 try? await Task.sleep(for: .seconds(1))
+                if life.withLock({ $0.isStopped }) { return }
                 try? await server.run()
             }
         }
@@ -121,6 +125,7 @@ public final class DebugServer: Sendable {
                 await Task.yield()
             }
         }
+        life.withLock { $0.task = task }
         isKnown.wait()
         try life.withLock { $0.outcome! }.get()
         Self.count.withLock {
@@ -149,12 +154,10 @@ public final class DebugServer: Sendable {
             $0 -= 1
             if $0 == 0 { Scheduler.measuresWaiting = false }
         }
-        let isDone = DispatchSemaphore(value: 0)
-        Task.detached(executorPreference: executor) { [server] in
-            await server.stop()
-            isDone.signal()
-        }
-        // The port is free by now; only what is being answered may take longer.
-        _ = isDone.wait(timeout: .now() + .seconds(5))
+        // Not `HTTPServer.stop`, which closes the socket before its loop has ended: the loop could then accept what comes to another server whose socket
+        // has got the same number.
+        life.withLock { $0.task }?.cancel()
+        // Longer only if none of Swift's threads is free.
+        _ = isOver.wait(timeout: .now() + .seconds(5))
     }
 }

@@ -120,11 +120,12 @@ private func mix(_ seed: UInt64, rounds: Int) -> Int {
 @inline(never)
 func startSleepers() {
     go("tide") {
-        var height = 0
+        // Up and down again in twenty seconds.
+        var step = 0
         while true {
-            height = (height + 7) % 90
-            for _ in 0..<height { go { Time.sleep(for: .milliseconds(400)) } }
-            Time.sleep(for: .milliseconds(500))
+            step = (step + 1) % 80
+            for _ in 0..<min(step, 80 - step) / 2 { go { Time.sleep(for: .seconds(2)) } }
+            Time.sleep(for: .milliseconds(250))
         }
     }
 }

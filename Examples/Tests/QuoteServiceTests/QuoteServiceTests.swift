@@ -68,9 +68,8 @@ import Testing
             #expect(metrics.status == .ok)
             #expect(metrics.headers[.contentType] == "text/plain; version=0.0.4; charset=utf-8")
             let lines = String(buffer: metrics.body).split(separator: "\n")
-            let counts = lines.filter { $0.hasPrefix("csp_goroutines{") }.compactMap {
-                Int($0.split(separator: " ").last!)
-            }
+            let counts = lines.filter { $0.hasPrefix("csp_goroutines{") }
+                .compactMap { Int($0.split(separator: " ").last!) }
             #expect(counts.reduce(0, +) >= 20, "\(lines)")
             let moved = try await get("/goroutines")
             #expect(moved.status.kind == .redirection && moved.headers[.location] == "/goroutines/")
