@@ -105,8 +105,9 @@ examples: ## Builds and tests the Examples package.
 	swift test --package-path Examples
 
 .PHONY: debug-tools
-debug-tools: ## Has Prometheus and a browser look at a running program, as users of CSPDebug would.
+debug-tools: ## Has Prometheus, a browser and pprof look at a running program, as users of CSPDebug would.
 	Scripts/debug-tools
+	Scripts/check-pprof
 
 .PHONY: bench
 bench: ## Measures beside Go and Swift's tasks, and prints the table.

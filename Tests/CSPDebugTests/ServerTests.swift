@@ -163,4 +163,27 @@ import Testing
         #expect(try await send("/metrics", to: program.port).status == 200)
         #expect(program.end() == 0)
     }
+
+    @Test func answersWhenAllGoroutinesWaitForEachOther() async throws {
+        // The server's threads are foreign ones, so that it is no deadlock that would end the program.
+        let program = try RunningProgram("deadlocked")
+        let dump = try await eventually {
+            try await send("/debug/pprof/goroutine?debug=2", to: program.port).text
+        } _: {
+            $0.contains("\"first\" [chan receive") && $0.contains("\"second\" [chan receive")
+        }
+        #expect(dump.contains("startDeadlocked"))
+        let leaks = try await send("/debug/pprof/goroutineleak?debug=1", to: program.port)
+        #expect(leaks.status == 200)
+        #expect(program.end() == 0)
+    }
+
+    @Test func profilesAreMadeWhenAllProcessorsCompute() async throws {
+        let program = try RunningProgram("stuck", environment: ["CSP_MAXPROCS": "1"])
+        let profile = try await send("/debug/pprof/profile?seconds=1", to: program.port)
+        #expect(profile.status == 200 && profile.body.count > 100)
+        let dump = try await send("/debug/pprof/goroutine?debug=2", to: program.port)
+        #expect(dump.text.contains("[running]:") && dump.text.contains("startStuck"))
+        #expect(program.end() == 0)
+    }
 }

@@ -143,3 +143,42 @@ func startForgotten(_ count: Int) {
 func startStuck() {
     for n in 1...3 { go("stuck \(n)") { while mix(UInt64(n), rounds: 1_000_000) != -1 {} } }
 }
+
+/// Each waits for what the other would do next.
+@inline(never)
+func startDeadlocked() {
+    let one = Channel<Int>(), other = Channel<Int>()
+    go("first") { if let value = one.receive() { other.send(value) } }
+    go("second") { if let value = other.receive() { one.send(value) } }
+}
+
+/// For a profile whose shares are known.
+@inline(never)
+func startKnown() {
+    go("known") {
+        var state: UInt64 = 1
+        while true {
+            state = fifty(state)
+            state = thirty(state)
+            state = twenty(state)
+        }
+    }
+}
+
+@inline(never)
+private func fifty(_ seed: UInt64) -> UInt64 { stir(seed, 50_000) }
+@inline(never)
+private func thirty(_ seed: UInt64) -> UInt64 { stir(seed ^ 30, 30_000) }
+@inline(never)
+private func twenty(_ seed: UInt64) -> UInt64 { stir(seed ^ 20, 20_000) }
+
+@inline(__always)
+private func stir(_ seed: UInt64, _ rounds: Int) -> UInt64 {
+    var state = seed
+    var left = rounds
+    while left > 0 {
+        state = (state ^ state << 13) &* 0x9E37_79B9_7F4A_7C15
+        left -= 1
+    }
+    return state
+}

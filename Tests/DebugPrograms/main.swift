@@ -7,6 +7,8 @@ import Foundation
 //
 //   debug-programs [EXTRA]     with so many more that just wait
 //   debug-programs stuck       with nothing but goroutines that compute for good
+//   debug-programs deadlocked  with nothing but goroutines that wait for each other
+//   debug-programs known       with one that spends 50, 30 and 20 % of its time in three functions
 //
 // Prints its server's port on a line, and goes on until its standard input ends.
 
@@ -18,9 +20,11 @@ do { server = try DebugServer.start(port: 0) } catch {
 }
 Scheduler.blockProfilePeriod = .microseconds(10)
 Scheduler.mutexProfileFraction = 1
-if argument == "stuck" {
-    startStuck()
-} else {
+switch argument {
+case "stuck": startStuck()
+case "deadlocked": startDeadlocked()
+case "known": startKnown()
+default:
     startOrders()
     startLocks()
     startConnections()

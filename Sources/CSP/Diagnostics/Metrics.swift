@@ -114,8 +114,8 @@ extension Scheduler {
         return metrics
     }
 
-    /// Whether it is measured how long goroutines wait for a processor and for locks, which ``metrics`` then tells. Off until set; costs some 50 ns for each
-    /// time that a goroutine waits.
+    /// Whether it is measured how long goroutines wait for a processor and for locks, which ``metrics`` then tells. Off until set; costs some 70 ns for each
+    /// time that a goroutine runs.
     public static var measuresWaiting: Bool {
         get { csp_watch() & UInt32(CSP_WATCH_WAITING) != 0 }
         set { csp_set_watch(UInt32(CSP_WATCH_WAITING), newValue) }

@@ -48,10 +48,12 @@ extension WorkerRef {
         let watch = csp_watch() & ~UInt32(CSP_WATCH_FIBERS)
         if watch == 0 {
             cell.returnsToLoop.remove(.watched)
+            cell.leftAt = 0
             return enterUnwatched(goroutine)
         }
         cell.returnsToLoop.insert(.watched)
-        let start = csp_now(), processor = cell.processor!.cell.index
+        // One look at the clock less.
+        let start = cell.leftAt != 0 ? cell.leftAt : csp_now(), processor = cell.processor!.cell.index
         goes(on: goroutine, start, watch)
         enterUnwatched(goroutine)
         leaves(goroutine, start, processor, watch)
@@ -83,6 +85,7 @@ extension WorkerRef {
     /// A goroutine has left its stack, and is not seen by others yet.
     private func leaves(_ goroutine: GoroutineRef, _ start: Int64, _ startedOn: Int, _ watch: UInt32) {
         let now = csp_now()
+        cell.leftAt = now
         let isWaiting = goroutine.cell.status == .waiting
         goroutine.cell.parkedAt = isWaiting ? now : 0
         goroutine.cell.readySince = isWaiting ? 0 : now

@@ -73,6 +73,7 @@ extension WorkerRef {
     @inline(never)
     private func findGoroutineSlow(_ tick: UInt64) -> GoroutineRef? {
         let core = SchedulerCore.running
+        cell.leftAt = 0
         while true {
             guard let processor = cell.processor else {
                 // Taken away, or given away.

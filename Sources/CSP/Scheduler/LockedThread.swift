@@ -49,6 +49,7 @@ extension WorkerRef {
     // SAFETY: (whole type) control blocks are immortal, and a Ref always points at an initialised one.
     /// In the worker's loop: the goroutine that this thread is locked to, once it is runnable, and a processor.
     func waitForLocked() -> GoroutineRef? {
+        cell.leftAt = 0
         let core = SchedulerCore.running
         core.cell.idleLock.lock()
         while true {

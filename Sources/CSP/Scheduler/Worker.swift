@@ -51,6 +51,8 @@ struct WorkerCell: ~Copyable {
     var fiber: OpaquePointer?
     /// Where it notes events.
     var traceChunk: TraceChunkRef?
+    /// When the last goroutine has left its stack, while somebody watches, and if the worker has found the next one at once; otherwise 0.
+    var leftAt: Int64 = 0
     /// Since when it runs the goroutine that it runs, while somebody watches; 0 while it runs none.
     let watchedSince = Atomic<Int64>(0)
     /// Which one that is, and where it was made.
