@@ -2,7 +2,7 @@ import CSP
 import Foundation
 import Testing
 
-@testable import CSPDebug
+import CSPDebug
 
 /// What is below /debug/pprof/. That `go tool pprof` reads it is for Scripts/debug-tools to show; here it is read by a decoder of our own.
 @Suite struct PprofTests {

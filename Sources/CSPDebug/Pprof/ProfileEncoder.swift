@@ -112,8 +112,10 @@ struct ProfileEncoder {
 }
 
 /// Protocol Buffers' wire format, as far as it is needed: https://protobuf.dev/programming-guides/encoding/
-struct ProtoWriter {
-    private(set) var written: [UInt8] = []
+package struct ProtoWriter {
+    package private(set) var written: [UInt8] = []
+
+    package init() {}
 
     private mutating func variable(_ value: UInt64) {
         var rest = value
@@ -125,13 +127,13 @@ struct ProtoWriter {
     }
 
     /// Zero is what a field is that is not there.
-    mutating func number(_ field: Int, _ value: UInt64) {
+    package mutating func number(_ field: Int, _ value: UInt64) {
         if value == 0 { return }
         variable(UInt64(field << 3))
         variable(value)
     }
 
-    mutating func bytes(_ field: Int, _ bytes: [UInt8]) {
+    package mutating func bytes(_ field: Int, _ bytes: [UInt8]) {
         variable(UInt64(field << 3 | 2))
         variable(UInt64(bytes.count))
         written += bytes
@@ -139,7 +141,7 @@ struct ProtoWriter {
 
     mutating func message(_ field: Int, _ message: ProtoWriter) { bytes(field, message.written) }
 
-    mutating func packed(_ field: Int, _ values: [UInt64]) {
+    package mutating func packed(_ field: Int, _ values: [UInt64]) {
         var list = ProtoWriter()
         for value in values { list.variable(value) }
         bytes(field, list.written)
