@@ -117,32 +117,48 @@ static void finish_expendable(uint32_t how) {
 
 // What the program has to say before it goes down, on a thread that waits for that. It may need what the faulting thread holds, for ever.
 static void (*last_words)(void);
+static pid_t last_process;
+static int32_t last_thread;
+// How often it was asked for, and answered.
 static uint32_t last_request, last_answer;
 enum { LAST_WORDS_SECONDS = 10 };
 
 static void wait_for_fault(void *unused) {
     (void)unused;
-    while (!__atomic_load_n(&last_request, __ATOMIC_ACQUIRE)) csp_futex_wait(&last_request, 0, -1);
-    last_words();
-    __atomic_store_n(&last_answer, 1, __ATOMIC_RELEASE);
-    csp_futex_wake(&last_answer, INT_MAX);
+    __atomic_store_n(&last_thread, csp_thread_id(), __ATOMIC_RELEASE);
+    // The program may survive, if a handler of its own goes on elsewhere.
+    for (uint32_t answered = 0;;) {
+        uint32_t asked = __atomic_load_n(&last_request, __ATOMIC_ACQUIRE);
+        if (asked == answered) {
+            csp_futex_wait(&last_request, asked, -1);
+            continue;
+        }
+        last_words();
+        answered = asked;
+        __atomic_store_n(&last_answer, answered, __ATOMIC_RELEASE);
+        csp_futex_wake(&last_answer, INT_MAX);
+    }
 }
 
 int csp_install_last_words(void (*body)(void)) {
-    last_words = body;
+    last_process = getpid();
     int error = csp_thread_start(CSP_DUMP_STACK_SIZE, "csp-trace", wait_for_fault, NULL);
-    if (error == 0) csp_count_own_thread(1);
-    if (error != 0) last_words = NULL;
-    return error;
+    if (error != 0) return error;
+    csp_count_own_thread(1);
+    __atomic_store_n(&last_words, body, __ATOMIC_RELEASE);
+    return 0;
 }
 
+bool csp_is_process_with_last_words(void) { return last_process == getpid(); }
+
 static void say_last_words(void) {
-    if (!last_words) return;
-    __atomic_store_n(&last_request, 1, __ATOMIC_RELEASE);
+    if (!__atomic_load_n(&last_words, __ATOMIC_ACQUIRE) || !csp_is_process_with_last_words()) return;
+    if (__atomic_load_n(&last_thread, __ATOMIC_ACQUIRE) == csp_thread_id()) return;
+    uint32_t mine = __atomic_add_fetch(&last_request, 1, __ATOMIC_ACQ_REL), answer;
     csp_futex_wake(&last_request, 1);
     int64_t deadline = csp_now() + LAST_WORDS_SECONDS * 1000000000LL, left;
-    while (!__atomic_load_n(&last_answer, __ATOMIC_ACQUIRE) && (left = deadline - csp_now()) > 0) {
-        csp_futex_wait(&last_answer, 0, left);
+    while ((int32_t)((answer = __atomic_load_n(&last_answer, __ATOMIC_ACQUIRE)) - mine) < 0 && (left = deadline - csp_now()) > 0) {
+        csp_futex_wait(&last_answer, answer, left);
     }
 }
 

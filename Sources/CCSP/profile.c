@@ -15,7 +15,7 @@
 
 // A place for samples in order. `head` is moved by handlers, `tail` by the taker. A place is claimed by moving `head` past it while it is FREE, filled by
 // the claimant, and FREE again once it is taken: a full place at `head` means that there is no room, and the sample is lost and counted.
-enum { PLACES = 1024, FREE = 0, FILLING, FULL };
+enum { PLACES = 8192, FREE = 0, FILLING, FULL };
 typedef struct {
     uint32_t state;
     csp_sample sample;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -19,7 +20,7 @@
 uint32_t *csp_event_make(void) { return calloc(1, sizeof(uint32_t)); }
 void csp_event_signal(uint32_t *event) {
     __atomic_store_n(event, 1, __ATOMIC_RELEASE);
-    csp_futex_wake(event, 1);
+    csp_futex_wake(event, INT_MAX);
 }
 void csp_event_wait(uint32_t *event) {
     while (!__atomic_load_n(event, __ATOMIC_ACQUIRE)) csp_futex_wait(event, 0, -1);

@@ -13,7 +13,11 @@ uint32_t csp_watched = 0;
 #endif
 static int64_t since;
 
-int64_t csp_watch_since(void) { return __atomic_load_n(&since, __ATOMIC_RELAXED); }
+int64_t csp_watch_since(void) {
+    // After whatever has told the caller that somebody watches.
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&since, __ATOMIC_RELAXED);
+}
 
 void csp_set_watch(uint32_t which, bool on) {
     if (on) {

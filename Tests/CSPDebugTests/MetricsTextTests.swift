@@ -138,9 +138,11 @@ struct Exposition {
         #expect(exposition.value("csp_goroutines", ["state": "chan receive"])! >= 40)
         #expect(exposition.value("csp_goroutines", ["state": "running"]) != nil)
         #expect(exposition.value("csp_goroutines_started_total")! >= 40)
-        #expect(exposition.value("csp_processors") == Double(Scheduler.maxProcs))
-        #expect(exposition.families["csp_run_queue_length"]?.samples.count == Scheduler.maxProcs)
-        #expect(exposition.families["csp_switches_total"]?.samples.count == Scheduler.maxProcs)
+        // As many as there were: the stress tests change their number.
+        let processors = Int(try #require(exposition.value("csp_processors")))
+        #expect(processors >= 1)
+        #expect(exposition.families["csp_run_queue_length"]?.samples.count == processors)
+        #expect(exposition.families["csp_switches_total"]?.samples.count == processors)
         for name in [
             "csp_steals_total", "csp_wakeups_total", "csp_hand_offs_total", "csp_threads", "csp_timers",
             "csp_polled_descriptors", "csp_stack_bytes", "csp_contentions_total", "csp_contention_seconds_total",

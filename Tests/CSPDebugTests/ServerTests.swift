@@ -160,6 +160,10 @@ import Testing
             $0.goroutines.running >= 2
         }
         #expect(state.goroutines.count == 3 && state.goroutines.running >= 2 && state.processors.count == 2)
+        let profile = try await send("/debug/pprof/profile?seconds=1", to: program.port)
+        #expect(profile.status == 200 && profile.body.count > 100)
+        let dump = try await send("/debug/pprof/goroutine?debug=2", to: program.port)
+        #expect(dump.text.contains("[running]:") && dump.text.contains("startStuck"))
         #expect(try await send("/metrics", to: program.port).status == 200)
         #expect(program.end() == 0)
     }
@@ -175,15 +179,6 @@ import Testing
         #expect(dump.contains("startDeadlocked"))
         let leaks = try await send("/debug/pprof/goroutineleak?debug=1", to: program.port)
         #expect(leaks.status == 200)
-        #expect(program.end() == 0)
-    }
-
-    @Test func profilesAreMadeWhenAllProcessorsCompute() async throws {
-        let program = try RunningProgram("stuck", environment: ["CSP_MAXPROCS": "1"])
-        let profile = try await send("/debug/pprof/profile?seconds=1", to: program.port)
-        #expect(profile.status == 200 && profile.body.count > 100)
-        let dump = try await send("/debug/pprof/goroutine?debug=2", to: program.port)
-        #expect(dump.text.contains("[running]:") && dump.text.contains("startStuck"))
         #expect(program.end() == 0)
     }
 }

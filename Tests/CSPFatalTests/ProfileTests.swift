@@ -7,11 +7,12 @@ import Testing
     @Test func metricsTellWhatThereIs() throws {
         let ending = try program("metrics", environment: ["CSP_MAXPROCS": "2"])
         #expect(try ending.number("receivers") == 7)
-        #expect(try ending.number("goroutines") == 7)
+        // Those that are done may still be on their way out.
+        #expect((7...10).contains(try ending.number("goroutines")))
         #expect(try ending.number("started") == 10)
         #expect(try ending.number("processors") == 2)
         #expect(try ending.number("switches") >= 150)
-        #expect(try ending.number("stacks") == 7)
+        #expect((7...10).contains(try ending.number("stacks")))
         #expect(try ending.number("stackBytes") >= 7 * 4096)
         #expect(try ending.number("timers") == 1)
         #expect((1...100).contains(try ending.number("threads")))

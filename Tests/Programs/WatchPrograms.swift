@@ -17,6 +17,47 @@ let watchPrograms: [String: @Sendable () -> Void] = [
         }
         print("traced")
     },
+    "trace-of-the-busy": {
+        // They never look further than each other.
+        let stop = SharedAtomic(0), wanted = WaitGroup()
+        for _ in 0..<2 { wanted.go("busy") { while stop.load() == 0 { Goroutine.yield() } } }
+        usleep(50_000)
+        try! Trace.start(writingTo: testFile)
+        usleep(50_000)
+        try! Trace.stop()
+        stop.store(1)
+        wanted.wait()
+    },
+    "traces-at-once": {
+        // Each is either refused or complete.
+        let wanted = WaitGroup(), made = SharedAtomic(0)
+        for number in 0..<4 {
+            wanted.go {
+                for round in 0..<10 {
+                    let file = "\(testFile)-\(number)-\(round)"
+                    do throws(TraceFailure) {
+                        try Trace.start(writingTo: file)
+                        tracedWork()
+                        try Trace.stop()
+                        made.add(1)
+                    } catch {
+                        guard case .cannotWrite = error else { continue }
+                        print(error)
+                    }
+                }
+            }
+        }
+        wanted.wait()
+        print(made.load() > 0)
+    },
+    "flight-and-crash-of-a-traced-run": {
+        FlightRecorder.start()
+        Goroutine.run("culprit") {
+            pingPong(10)
+            let empty: [Int] = []
+            print(empty[Int.random(in: 1...2)])
+        }
+    },
     "trace-mistakes": {
         func told(_ body: () throws(TraceFailure) -> Void) {
             do throws(TraceFailure) {
@@ -174,6 +215,7 @@ private func tracedWork() {
         }
     }
     Goroutine.run("computes") { _ = work(2_000_000) }
+    Goroutine.run("blocks") { for _ in 0..<3 { _ = blocking { usleep(1000) } } }
     wanted.wait()
     task.end()
 }

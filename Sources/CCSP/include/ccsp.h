@@ -463,6 +463,8 @@ void csp_install_fault_handlers(
     size_t (*describe)(void *goroutine, csp_description part, char *buffer, size_t capacity));
 /// Once: has `body` called on a thread of its own when the program faults, after its description, and before it goes down. Returns 0 or errno.
 int csp_install_last_words(void (*body)(void));
+/// Whether this is the process that has called it, and no copy by fork.
+bool csp_is_process_with_last_words(void);
 /// What `signal` did before ours was installed.
 void csp_action_before(int signal, struct sigaction *action);
 /// Gives the calling thread an alternate signal stack, and lets the signal through that dumps need; or takes the stack away.

@@ -45,7 +45,7 @@ package enum CPUProfiler {
     }
 
     private static let isBusy = Atomic<Bool>(false)
-    /// How often threads that are new are looked for, and samples are taken. There is room for some hundred samples per CPU in between.
+    /// How often threads that are new are looked for, and samples are taken. There is room for 8192 samples in between.
     private static let round: Int64 = 50_000_000
 
     /// Makes a profile of so much time from now on, or until `isOver`. Blocks the calling thread, which must not be one of Swift's pool.
@@ -66,12 +66,12 @@ package enum CPUProfiler {
         case let code: throw .system(code)
         }
         let start = csp_now()
-        let end = start + duration.clampedNanoseconds
+        let (end, isFar) = start.addingReportingOverflow(duration.clampedNanoseconds)
         var collected = Collected()
         while true {
             let now = csp_now()
-            guard now < end, !isOver() else { break }
-            csp_sleep(min(round, end - now))
+            guard isFar || now < end, !isOver() else { break }
+            csp_sleep(isFar ? round : min(round, end - now))
             _ = csp_profile_threads()
             collected.take()
         }

@@ -91,10 +91,10 @@ extension Scheduler {
     // SAFETY: (whole type) control blocks are immortal; what others may be writing is read by `csp_peek` or is atomic.
     /// What the scheduler does now and has done so far, for monitoring. Go's `runtime/metrics`.
     ///
-    /// Blocks nobody else and may be called on any thread, also while all processors are stuck.
+    /// May be called on any thread, also while all processors are stuck.
     ///
-    /// - Complexity: O(goroutines that have ever been there at the same time): some nanoseconds for each, and for each stack the kernel's look at its
-    ///   pages (measured with 100,000 goroutines: 30 ms).
+    /// - Complexity: O(goroutines that have ever been there at the same time), and a look of the kernel's at all of the process's memory, during which other threads cannot map any
+    ///   (with 100,000 goroutines: 30 ms).
     public static var metrics: SchedulerMetrics { RaceDetector.ignoring { currentMetrics } }
 
     private static var currentMetrics: SchedulerMetrics {
@@ -147,7 +147,7 @@ struct WaitHistogram: ~Copyable {
         let microseconds = UInt64(max(0, nanoseconds)) / 1000
         let place = min(Self.classes - 1, UInt64.bitWidth - microseconds.leadingZeroBitCount)
         counts[place].store(counts[place].load(ordering: .relaxed) &+ 1, ordering: .relaxed)
-        sum.store(sum.load(ordering: .relaxed) &+ nanoseconds, ordering: .relaxed)
+        sum.store(sum.load(ordering: .relaxed) &+ max(0, nanoseconds), ordering: .relaxed)
     }
 
     func add(to histogram: inout SchedulerMetrics.Histogram) {

@@ -5,7 +5,7 @@ import Synchronization
 //
 // `csp_watch()` says who asks. `ready` and `spawn` look at it where they would have looked for a sanitizer. Switches do not look: while somebody watches,
 // each worker has a reason to have goroutines return to its loop (`LoopReasons.watched`), and the loop notes what begins and ends. A worker takes
-// notice when it is in its loop, which is some dozens of switches after the watch began, at the most.
+// notice when it is in its loop, which is at most sixteen switches after the watch began (`mustLookFurther`).
 //
 // Times are noted in the goroutine by whoever owns it in its status: its worker when it has left and before anybody else sees it, and who makes it
 // ready before others may run it. Those from before the watch began count as unknown.
@@ -32,13 +32,18 @@ enum Watch {
         let now = csp_now()
         goroutine.cell.readySince = now
         goroutine.cell.readiedBy = GoroutineRef.current?.cell.id ?? 0
-        if watch & UInt32(CSP_WATCH_MUTEX) != 0, goroutine.cell.waitReason.isLock, isCurrent(goroutine.cell.parkedAt) {
+        if watch & UInt32(CSP_WATCH_MUTEX) != 0, goroutine.cell.waitReason.isLock, isCurrent(parkOf: goroutine) {
             unsafe EventProfile.mutex.note(now - goroutine.cell.parkedAt) { unsafe csp_walk_callers($0) }
         }
     }
 
     /// Whether a time was noted since the watch began.
     static func isCurrent(_ time: Int64) -> Bool { time != 0 && time >= csp_watch_since() }
+
+    /// Whether a goroutine's last park was noted, and not only one before: the coarse time of the last one is never late.
+    static func isCurrent(parkOf goroutine: GoroutineRef) -> Bool {
+        isCurrent(goroutine.cell.parkedAt) && goroutine.cell.parkedAt >= goroutine.cell.waitingSince
+    }
 }
 
 extension WorkerRef {
@@ -57,13 +62,15 @@ extension WorkerRef {
         goes(on: goroutine, start, watch)
         enterUnwatched(goroutine)
         leaves(goroutine, start, processor, watch)
+        // A member's bubble has more to do before the next one goes on.
+        if goroutine.cell.isInFamily { cell.leftAt = 0 }
     }
 
     /// A goroutine goes onto its stack.
     private func goes(on goroutine: GoroutineRef, _ now: Int64, _ watch: UInt32) {
         let ready = goroutine.cell.readySince, parked = goroutine.cell.parkedAt
         let reason = goroutine.cell.waitReason, isTraced = watch & UInt32(CSP_WATCH_TRACE) != 0
-        if Watch.isCurrent(parked) {
+        if Watch.isCurrent(parkOf: goroutine) {
             if reason.isLock, watch & UInt32(CSP_WATCH_WAITING) != 0 {
                 SchedulerCore.running.cell.counters.noteContention(now - parked)
             }
@@ -71,14 +78,15 @@ extension WorkerRef {
                 unsafe EventProfile.block.note(now - parked) { unsafe goroutine.walkParkedStack($0) }
             }
             if isTraced { note(.waited, reason, goroutine, parked, max(parked, ready)) }
-            goroutine.cell.parkedAt = 0
         }
+        goroutine.cell.parkedAt = 0
         if Watch.isCurrent(ready) {
             if watch & UInt32(CSP_WATCH_WAITING) != 0 { cell.processor!.cell.latency.add(now - ready) }
             if isTraced { note(.wasRunnable, reason, goroutine, ready, now, goroutine.cell.readiedBy) }
         }
         cell.watchedID.store(goroutine.cell.id, ordering: .relaxed)
         cell.watchedMaker.store(unsafe UInt64(UInt(bitPattern: goroutine.cell.creatorAddress)), ordering: .relaxed)
+        cell.onProcessorSince.store(now, ordering: .relaxed)
         cell.watchedSince.store(now, ordering: .relaxed)
     }
 
@@ -100,6 +108,12 @@ extension WorkerRef {
         note(
             .ran, hasEnded ? .none : isWaiting ? goroutine.cell.waitReason : .yield, goroutine, start, now, maker,
             lost >= start ? -1 : startedOn)
+        if lost >= start, let processor = cell.processor {
+            // It has had one again since.
+            note(
+                .regained, hasEnded ? .none : isWaiting ? goroutine.cell.waitReason : .yield, goroutine,
+                cell.onProcessorSince.load(ordering: .relaxed), now, maker, processor.cell.index)
+        }
     }
 
     private func note(
@@ -123,11 +137,14 @@ extension WorkerRef {
         core.cell.counters.handOffs.wrappingAdd(1, ordering: .relaxed)
         guard TraceRecorder.isOn else { return }
         let now = csp_now()
-        let since = cell.watchedSince.load(ordering: .relaxed)
+        let since = cell.watchedSince.load(ordering: .relaxed) == 0 ? 0 : cell.onProcessorSince.load(ordering: .relaxed)
         cell.lostProcessorAt.store(now, ordering: .relaxed)
         core.note(.handedOff, processor, now, cell.number)
         if since > 0 { core.noteRun(of: self, on: processor, since, now) }
     }
+
+    /// Its goroutine has a processor again.
+    func noteRegain() { if TraceRecorder.isOn { cell.onProcessorSince.store(csp_now(), ordering: .relaxed) } }
 
     /// Since when it sleeps, if somebody wants to know.
     @inline(__always)

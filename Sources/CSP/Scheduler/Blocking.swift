@@ -54,7 +54,9 @@ extension WorkerRef {
         guard core.cell.idleProcessors.load(ordering: .relaxed) > 0 else { return false }
         core.cell.idleLock.lock()
         defer { core.cell.idleLock.unlock() }
-        return takeBack()
+        guard takeBack() else { return false }
+        noteRegain()
+        return true
     }
 }
 

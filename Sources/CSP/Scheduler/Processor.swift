@@ -130,5 +130,7 @@ struct ProcessorRef: Equatable {
         return cell.timers.earliest.load(ordering: .relaxed) != .max
             || SchedulerCore.running.cell.global.count.load(ordering: .relaxed) > 0
             || SchedulerCore.running.cell.poller.wantsLooks
+            // Its goroutines are to come by the loop from now on.
+            || csp_watch() & ~UInt32(CSP_WATCH_FIBERS) != 0
     }
 }

@@ -69,6 +69,7 @@ extension WorkerRef {
     /// The last that a thread does for its worker, which another thread may take over.
     func retire() {
         let core = SchedulerCore.running
+        TraceRecorder.shared.takeBack(from: self)
         cell.threadID.store(0, ordering: .releasing)
         unsafe csp_current_thread_record().pointee.worker = nil
         unsafe csp_current_thread_record().pointee.worker_number = 0

@@ -58,6 +58,8 @@ struct WorkerCell: ~Copyable {
     /// Which one that is, and where it was made.
     let watchedID = Atomic<UInt64>(0)
     let watchedMaker = Atomic<UInt64>(0)
+    /// Since when that goroutine has had the processor, or had it when it was lost.
+    let onProcessorSince = Atomic<Int64>(0)
     /// When it has lost its processor. Written by who takes it away, under a claim.
     let lostProcessorAt = Atomic<Int64>(0)
     /// It runs one goroutine only: see LockedThread.swift.

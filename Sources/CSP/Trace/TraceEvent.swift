@@ -6,6 +6,10 @@ struct TraceEvent {
         case ran
         /// A goroutine was on a processor that was taken away meanwhile.
         case lost
+        /// The rest of its run, on the processor that it was given then.
+        case regained
+        /// A goroutine still runs.
+        case runs
         /// A goroutine waited, for `reason`.
         case waited
         /// A goroutine could run, and did not yet; `other` is the goroutine that saw to that, or 0.
@@ -40,4 +44,6 @@ struct TraceEvent {
     var end: Int64
     var goroutine: UInt64 = 0
     var other: UInt64 = 0
+
+    var isOfTask: Bool { kind == .taskBegan || kind == .taskEnded }
 }

@@ -20,20 +20,23 @@ final class TraceRecorder: @unchecked Sendable {
     private var firstFull = 0
     private var free: [TraceChunkRef] = []
     private var inUse: [TraceChunkRef] = []
-    private var made = 0
-    private var most = 0
+    /// How many chunks there may be for the recorder, and altogether; but never fewer than threads have in hand.
+    private var mostKept = 0
+    private var most: Int { isWriting || isDraining ? max(mostKept, Self.writersRoom / TraceChunk.bytes) : mostKept }
     private var nextNumber: UInt64 = 1
     /// Chunks up to this number have been written, or are not going to be; those beyond the other one came too late.
     private var writtenUpTo: UInt64 = 0
     private var lastToWrite = UInt64.max
     private var isWriting = false
+    /// The writer still needs some.
+    private var isDraining = false
     /// Nanoseconds that the flight recorder keeps; 0 while it is off.
     private var kept: Int64 = 0
     private var lost = 0
     /// Names of goroutines that the trace's writer has not seen yet, and those that the flight recorder keeps.
     private var newNames: [(UInt64, String)] = []
     private var keptNames: [(UInt64, String)] = []
-    /// What users have marked, ever.
+    /// What users have marked.
     private var texts = ["..."]
     private var numbers: [String: UInt64] = [:]
     /// For threads that run no goroutines: each event is added under the lock.
@@ -58,12 +61,11 @@ final class TraceRecorder: @unchecked Sendable {
     func beginWriting() -> Bool {
         lock.lock()
         defer { lock.unlock() }
-        if isWriting { return false }
+        if isWriting || isDraining { return false }
         isWriting = true
         writtenUpTo = nextNumber - 1
         lastToWrite = .max
         lost = 0
-        most = max(most, Self.writersRoom / TraceChunk.bytes)
         begin()
         return true
     }
@@ -74,15 +76,24 @@ final class TraceRecorder: @unchecked Sendable {
         lock.lock()
         defer { lock.unlock() }
         isWriting = false
+        isDraining = true
         lastToWrite = nextNumber - 1
         end()
         return inUse.flatMap { $0.chunk.snapshot }
     }
 
+    /// The writer has all.
+    func hasWritten() {
+        lock.lock()
+        isDraining = false
+        newNames = []
+        lock.unlock()
+    }
+
     func beginKeeping(_ nanoseconds: Int64, bytes: Int) {
         lock.lock()
         kept = max(1, nanoseconds)
-        most = max(isWriting ? most : 0, bytes / TraceChunk.bytes, 8)
+        mostKept = max(bytes / TraceChunk.bytes, 8)
         begin()
         lock.unlock()
     }
@@ -109,18 +120,23 @@ final class TraceRecorder: @unchecked Sendable {
 
     /// Under the lock.
     private func begin() {
+        defer { csp_set_watch(UInt32(CSP_WATCH_TRACE), true) }
         if Self.isOn { return }
+        began = csp_now()
+        // What is there is still needed, and what is older is left out by its times.
+        if isDraining { return }
         free += full[firstFull...]
         full = []
         firstFull = 0
         // Those in workers' hands come back when they notice.
         inUse = []
+        if let outside { free.append(outside) }
         outside = nil
         session.wrappingAdd(1, ordering: .releasing)
-        began = csp_now()
         newNames = []
         keptNames = []
-        csp_set_watch(UInt32(CSP_WATCH_TRACE), true)
+        texts = ["..."]
+        numbers = [:]
     }
 
     /// Under the lock.
@@ -129,6 +145,15 @@ final class TraceRecorder: @unchecked Sendable {
     }
 
     // MARK: Events
+
+    /// A thread ends that has been a worker.
+    func takeBack(from worker: WorkerRef) {
+        guard let chunk = worker.cell.traceChunk else { return }
+        lock.lock()
+        put(chunk)
+        lock.unlock()
+        worker.cell.traceChunk = nil
+    }
 
     /// By a worker, in its loop or in one of its goroutines.
     @inline(__always)
@@ -148,7 +173,7 @@ final class TraceRecorder: @unchecked Sendable {
         let new = take()
         worker.cell.traceChunk = new
         lock.unlock()
-        _ = new?.chunk.append(event)
+        _ = new.chunk.append(event)
     }
 
     /// By anybody.
@@ -162,8 +187,9 @@ final class TraceRecorder: @unchecked Sendable {
         defer { lock.unlock() }
         if let outside, outside.chunk.append(event) { return }
         if let outside { put(outside) }
-        outside = take()
-        _ = outside?.chunk.append(event)
+        let new = take()
+        outside = new
+        _ = new.chunk.append(event)
     }
 
     /// Under the lock: a chunk that is full, or of an earlier session.
@@ -176,25 +202,24 @@ final class TraceRecorder: @unchecked Sendable {
         full.append(chunk)
     }
 
-    /// Under the lock. Nil only when everything is in use by others.
-    private func take() -> TraceChunkRef? {
+    /// Under the lock. The oldest one's events go where there is no room for more.
+    private func take() -> TraceChunkRef {
         let chunk: TraceChunkRef
-        if let old = free.popLast() {
-            chunk = old
-        } else if made < most {
-            made += 1
-            chunk = TraceChunkRef()
-        } else if firstFull < full.count {
+        if inUse.count + full.count - firstFull >= most, firstFull < full.count {
             chunk = takeOldest()
-            if isWriting, chunk.chunk.number > writtenUpTo { lost += chunk.chunk.count.load(ordering: .relaxed) }
+            if isNeeded(chunk) { lost += chunk.chunk.count.load(ordering: .relaxed) }
         } else {
-            lost += 1
-            return nil
+            chunk = free.popLast() ?? TraceChunkRef()
         }
         chunk.chunk.count.store(0, ordering: .relaxed)
         chunk.chunk.session = session.load(ordering: .relaxed)
         inUse.append(chunk)
         return chunk
+    }
+
+    /// Whether a trace's writer has not seen it, and is to.
+    private func isNeeded(_ chunk: TraceChunkRef) -> Bool {
+        (isWriting || isDraining) && chunk.chunk.number > writtenUpTo && chunk.chunk.number <= lastToWrite
     }
 
     private func takeOldest() -> TraceChunkRef {
@@ -213,9 +238,7 @@ final class TraceRecorder: @unchecked Sendable {
     func nextForWriter() -> [TraceEvent]? {
         lock.lock()
         defer { lock.unlock() }
-        guard let place = full[firstFull...].firstIndex(where: { $0.chunk.number > writtenUpTo }),
-            full[place].chunk.number <= lastToWrite
-        else { return nil }
+        guard let place = full[firstFull...].firstIndex(where: isNeeded) else { return nil }
         writtenUpTo = full[place].chunk.number
         let events = full[place].chunk.snapshot
         // Nobody else needs it.
@@ -228,7 +251,10 @@ final class TraceRecorder: @unchecked Sendable {
         lock.lock()
         defer { lock.unlock() }
         let earliest = csp_now() - kept
-        return (full[firstFull...] + inUse).flatMap { $0.chunk.snapshot.filter { $0.end >= earliest } }
+        return (full[firstFull...] + inUse).flatMap {
+            // A task's end is its number.
+            $0.chunk.snapshot.filter { ($0.isOfTask ? $0.start : $0.end) >= earliest }
+        }
     }
 
     /// Events that no writer has seen.
@@ -267,7 +293,7 @@ final class TraceRecorder: @unchecked Sendable {
         lock.lock()
         let new = newNames
         newNames = []
-        names.texts += texts[names.texts.count...]
+        if names.texts.count < texts.count { names.texts += texts[names.texts.count...] }
         lock.unlock()
         for (goroutine, name) in new { names.goroutines[goroutine] = name }
     }

@@ -20,6 +20,8 @@ enum TraceSession {
         let file: Int32
         let began = csp_now()
         let mustEnd = Atomic<Bool>(false)
+        // Guarded by the lock.
+        var isEnding = false
         /// Before `mustEnd`: what came last.
         var rest: [TraceEvent] = []
         /// Signalled once the file is complete and `error` is known. Not a parker: who waits here is not asleep for good.
@@ -43,14 +45,19 @@ enum TraceSession {
         lock.lock()
         defer { lock.unlock() }
         guard unsafe current == nil else { throw .alreadyOn }
-        let writing = Writing(path, try open(path))
-        guard TraceRecorder.shared.beginWriting() else { throw .alreadyOn }
+        let writing = Writing(path, try makeFile(path))
+        guard TraceRecorder.shared.beginWriting() else {
+            _ = close(writing.file)
+            throw .alreadyOn
+        }
         let error = unsafe csp_thread_start(
             Int(CSP_DUMP_STACK_SIZE), "csp-trace",
             { unsafe TraceSession.write(Unmanaged<Writing>.fromOpaque($0!).takeRetainedValue()) },
             Unmanaged.passRetained(writing).toOpaque())
         if error != 0 {
             TraceRecorder.shared.endWriting()
+            TraceRecorder.shared.hasWritten()
+            unsafe Unmanaged.passUnretained(writing).release()
             _ = close(writing.file)
             throw .cannotWrite(path: path, code: error)
         }
@@ -64,17 +71,30 @@ enum TraceSession {
         defer { csp_race_heed() }
         lock.lock()
         let ended = unsafe current
-        unsafe current = nil
+        let isFirst = ended?.isEnding == false
+        ended?.isEnding = true
         lock.unlock()
         guard let ended else { throw .notOn }
-        ended.rest = TraceRecorder.shared.endWriting()
-        ended.mustEnd.store(true, ordering: .releasing)
+        if isFirst {
+            ended.rest = TraceRecorder.shared.endWriting()
+            ended.mustEnd.store(true, ordering: .releasing)
+        }
         unsafe csp_event_wait(ended.done)
+        lock.lock()
+        if unsafe current === ended { unsafe current = nil }
+        lock.unlock()
         if ended.error != 0 { throw .cannotWrite(path: ended.path, code: ended.error) }
     }
 
-    private static func open(_ path: String) throws(TraceFailure) -> Int32 {
-        let file = unsafe Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    /// The path of the trace that is being written, if there is one.
+    static var currentPath: String? {
+        lock.lock()
+        defer { lock.unlock() }
+        return unsafe current?.path
+    }
+
+    private static func makeFile(_ path: String) throws(TraceFailure) -> Int32 {
+        let file = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard file >= 0 else { throw .cannotWrite(path: path, code: errno) }
         return file
     }
@@ -98,13 +118,14 @@ enum TraceSession {
             writer.finish(lost: recorder.lostEvents)
             writing.error = writer.error
             if close(writing.file) != 0, writing.error == 0 { writing.error = errno }
+            recorder.hasWritten()
             csp_count_own_thread(-1)
             unsafe csp_event_signal(writing.done)
         }
     }
 
     private static func write(_ events: [TraceEvent], since start: Int64, _ writer: inout TraceWriter) {
-        for event in events where event.end >= start || event.kind == .taskBegan || event.kind == .taskEnded {
+        for event in events where event.end >= start || event.isOfTask {
             var event = event
             event.start = max(event.start, start)
             writer.write(event)
@@ -120,21 +141,25 @@ enum TraceSession {
             let id = unsafe csp_peek_64(&goroutine.pointer.pointee.id)
             switch status {
             case .waiting:
-                let since = unsafe Int64(bitPattern: csp_peek_64(&goroutine.pointer.pointee.waitingSince))
+                let coarse = unsafe Int64(bitPattern: csp_peek_64(&goroutine.pointer.pointee.waitingSince))
+                let since = max(coarse, unsafe Int64(bitPattern: csp_peek_64(&goroutine.pointer.pointee.parkedAt)))
                 let reason = unsafe WaitReason(rawValue: csp_peek_8(&goroutine.pointer.pointee.waitReason)) ?? .none
                 events.append(
                     TraceEvent(kind: .waited, reason: reason, start: max(since, start), end: now, goroutine: id))
             case .running:
                 let worker = unsafe WorkerRef(
                     UnsafeMutableRawPointer(bitPattern: UInt(csp_peek_64(&goroutine.pointer.pointee.worker))))
-                guard let worker, worker.cell.watchedSince.load(ordering: .relaxed) > 0 else { break }
+                // The time first: it is cleared before the id changes.
+                guard let worker else { break }
+                let since = worker.cell.watchedSince.load(ordering: .acquiring)
+                guard since > 0, worker.cell.watchedID.load(ordering: .relaxed) == id else { break }
                 let maker = unsafe csp_peek_64(&goroutine.pointer.pointee.creatorAddress)
                 let processor = worker.cell.processor?.cell.index
                 events.append(
                     TraceEvent(
-                        kind: .ran, reason: .run, processor: Int16(processor ?? -1),
+                        kind: .runs, processor: Int16(processor ?? -1),
                         worker: UInt32(truncatingIfNeeded: worker.cell.number),
-                        start: max(start, worker.cell.watchedSince.load(ordering: .relaxed)), end: now, goroutine: id,
+                        start: max(start, since), end: now, goroutine: id,
                         other: maker))
             case .runnable, .free, nil: break
             }
@@ -145,7 +170,7 @@ enum TraceSession {
     // MARK: The flight recorder's
 
     static func writeRecent(_ path: String, canLookUp: Bool = true) throws(TraceFailure) {
-        let file = try open(path)
+        let file = try makeFile(path)
         let recorder = TraceRecorder.shared
         let events = recorder.recent
         let start = max(csp_now() - recorder.keeps, recorder.began)
@@ -180,51 +205,61 @@ enum TraceSession {
     }
 }
 
-/// Writes the flight recorder's contents when the program is about to die.
+/// Writes the flight recorder's contents, and completes a trace, when the program is about to die.
 enum LastWords {
-    // SAFETY: (whole type) the path is guarded by the lock.
+    // SAFETY: (whole type) guarded by the lock.
     private static let lock = OwnedLock()
     // Guarded by the lock.
-    nonisolated(unsafe) private static var path: String?
+    nonisolated(unsafe) private static var isInstalled = false
+    nonisolated(unsafe) private static var crashFile: String?
 
-    /// Once for all: `path` may change.
-    static func prepare(_ newPath: String) {
+    /// Where the flight recorder's contents go; nil for nowhere.
+    static func setCrashFile(_ path: String?) {
         lock.lock()
-        defer { lock.unlock() }
-        let isFirst = unsafe path == nil
-        unsafe path = newPath
-        guard isFirst else { return }
-        let error = csp_install_last_words { LastWords.write() }
-        if error != 0 { printError("swift-csp: no trace will be written at a crash: no thread (errno \(error))\n") }
+        unsafe crashFile = path
+        lock.unlock()
+        if path != nil { install() }
     }
 
-    /// For who ends the process by other means than a crash.
-    static func say() { write() }
+    /// Once for all.
+    private static func install() {
+        lock.lock()
+        defer { lock.unlock() }
+        if unsafe isInstalled { return }
+        unsafe isInstalled = true
+        let error = csp_install_last_words { LastWords.say() }
+        if error != 0 { printError("swift-csp: no trace will be written at a crash: no thread (errno \(error))\n") }
+    }
 
     /// For a whole run: CSP_TRACE.
     static func traceRun(_ path: String) {
         do throws(TraceFailure) { try TraceSession.begin(path) } catch {
             return printError("swift-csp: CSP_TRACE: \(error)\n")
         }
-        prepare(path)
+        install()
         atexit {
+            // A copy of the process has no thread that writes.
+            guard csp_is_process_with_last_words() else { return }
             do throws(TraceFailure) { try TraceSession.end() } catch TraceFailure.notOn {
                 // The program has ended it.
             } catch { printError("swift-csp: CSP_TRACE: \(error)\n") }
         }
     }
 
-    /// On a thread of its own. The program is in a bad state: names are not looked up, since that takes the memory of who has crashed for granted.
-    private static func write() {
+    /// On a thread of its own after a fault, and by who ends the process by other means. The program may be in a bad state: the recorder's names are not looked up, since that
+    /// takes much for granted.
+    static func say() {
         guard lock.tryLock() else { return }
         defer { lock.unlock() }
-        guard let path = unsafe path, TraceRecorder.isOn else { return }
+        if let path = TraceSession.currentPath { write(path) { () throws(TraceFailure) in try TraceSession.end() } }
+        if let path = unsafe crashFile, TraceRecorder.shared.keeps > 0 {
+            write(path) { () throws(TraceFailure) in try TraceSession.writeRecent(path, canLookUp: false) }
+        }
+    }
+
+    private static func write(_ path: String, _ body: () throws(TraceFailure) -> Void) {
         do throws(TraceFailure) {
-            if TraceRecorder.shared.keeps > 0 {
-                try TraceSession.writeRecent(path, canLookUp: false)
-            } else {
-                try TraceSession.end()
-            }
+            try body()
             printError("swift-csp: the trace of the last moments is in \(path)\n")
         } catch { printError("swift-csp: \(error)\n") }
     }

@@ -54,7 +54,8 @@ struct TraceWriter: ~Copyable {
     mutating func write(_ event: TraceEvent) {
         switch event.kind {
         case .ran: writeRun(event, on: [.processors, .goroutines])
-        case .lost: writeRun(event, on: [.processors])
+        case .lost, .regained: writeRun(event, on: [.processors])
+        case .runs: writeRun(event, on: [.processors, .goroutines])
         case .waited: slice(event, .goroutines, event.reason.description)
         case .wasRunnable: writeRunnable(event)
         case .made:
@@ -62,7 +63,6 @@ struct TraceWriter: ~Copyable {
             text(",\"args\":{\"goroutine\":")
             number(event.goroutine)
             text("}}")
-            arrow(event.goroutine, from: (event.other, event.start), to: nil)
         case .slept: slice(event, .workers, "asleep")
         case .woke, .stole, .handedOff, .fired, .polled: writeInstant(event)
         case .region: writeMark(event, "region")
@@ -90,13 +90,21 @@ struct TraceWriter: ~Copyable {
             text(",\"thread\":")
             number(UInt64(event.worker))
             text(",\"then\":")
-            quoted(
-                event.kind == .lost
-                    ? "handed off"
-                    : event.reason == .none ? "end" : event.reason == .yield ? "yield" : event.reason.description)
+            quoted(end(of: event))
             text("}}")
         }
         if event.kind == .ran, event.reason == .none { names.goroutines[event.goroutine] = nil }
+    }
+
+    /// Why it left the processor.
+    private func end(of event: TraceEvent) -> String {
+        switch (event.kind, event.reason) {
+        case (.lost, _): "handed off"
+        case (.runs, _): "still running"
+        case (_, .none): "end"
+        case (_, .yield): "yield"
+        default: event.reason.description
+        }
     }
 
     private mutating func writeRunnable(_ event: TraceEvent) {
@@ -105,8 +113,8 @@ struct TraceWriter: ~Copyable {
     }
 
     /// From who has made `goroutine` ready, if that was a goroutine, to where it goes on.
-    private mutating func arrow(_ goroutine: UInt64, from: (goroutine: UInt64, time: Int64), to end: Int64?) {
-        guard from.goroutine != 0, let end else { return }
+    private mutating func arrow(_ goroutine: UInt64, from: (goroutine: UInt64, time: Int64), to end: Int64) {
+        guard from.goroutine != 0 else { return }
         let id = goroutine << 20 ^ UInt64(bitPattern: from.time)
         open("s", "ready", .goroutines, from.goroutine)
         text(",\"cat\":\"ready\",\"id\":")
@@ -145,8 +153,9 @@ struct TraceWriter: ~Copyable {
             open(phase, name, .goroutines, event.goroutine)
             text(",\"cat\":\"")
             text(category)
+            // Of one goroutine or thread no two begin at the same time.
             text("\",\"id\":")
-            number(event.goroutine)
+            number(UInt64(bitPattern: event.start) ^ event.goroutine << 40 ^ UInt64(event.worker) << 24)
             time(at)
             text("}")
         }
@@ -286,16 +295,7 @@ struct TraceWriter: ~Copyable {
     // MARK: The file
 
     mutating func flush() {
-        var rest = buffer[...]
-        while !rest.isEmpty, error == 0 {
-            // SAFETY: the array lives through the call.
-            let written = unsafe rest.withUnsafeBytes { unsafe Glibc.write(file, $0.baseAddress, $0.count) }
-            if written >= 0 {
-                rest = rest.dropFirst(written)
-            } else if errno != EINTR {
-                error = errno
-            }
-        }
+        if error == 0 { error = writeFully(buffer, to: file) }
         buffer.removeAll(keepingCapacity: true)
     }
 
@@ -306,4 +306,19 @@ struct TraceWriter: ~Copyable {
         text("}}\n")
         flush()
     }
+}
+
+/// 0 or an errno.
+private func writeFully(_ bytes: [UInt8], to file: Int32) -> Int32 {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        // SAFETY: the array lives through the call.
+        let written = unsafe rest.withUnsafeBytes { unsafe write(file, $0.baseAddress, $0.count) }
+        if written >= 0 {
+            rest = rest.dropFirst(written)
+        } else if errno != EINTR {
+            return errno
+        }
+    }
+    return 0
 }

@@ -125,6 +125,7 @@ enum PprofReports {
         var encoder = ProfileEncoder(
             [ProfileEncoder.Kind(type: "samples", unit: "count"), time], periodKind: time, period: profile.period,
             duration: profile.duration)
+        if profile.lost > 0 { encoder.comment("\(profile.lost) samples found no room") }
         var symbolicator = Symbolicator()
         symbolicator.learn(profile.entries.flatMap(\.stack))
         for entry in profile.entries {
@@ -149,7 +150,8 @@ enum PprofReports {
             if level == 1 {
                 let counted = zip(entries, stacks).map { entry, stack in
                     let time = profile === EventProfile.threads ? "" : " \(Int(entry.nanoseconds))ns"
-                    return (stack: stack, head: "\(Int(entry.count.rounded()))\(time)", count: Int(entry.nanoseconds))
+                    let weight = profile === EventProfile.threads ? entry.count : entry.nanoseconds
+                    return (stack: stack, head: "\(Int(entry.count.rounded()))\(time)", count: Int(weight))
                 }
                 return DebugResponse(text: "--- \(profile.name):\n" + text(counted))
             }

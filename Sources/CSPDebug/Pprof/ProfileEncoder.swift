@@ -42,6 +42,9 @@ struct ProfileEncoder {
         head.message(3, mapping)
     }
 
+    /// A remark that pprof shows at the top.
+    mutating func comment(_ text: String) { head.packed(13, [self.text(text)]) }
+
     /// - Parameters:
     ///   - stack: Innermost first.
     ///   - labels: For `go tool pprof -tagfocus` and its like.
