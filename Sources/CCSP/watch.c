@@ -47,3 +47,47 @@ long csp_resident_stack_bytes(void) {
     fclose(file);
     return sum * 1024;
 }
+
+// Stacks that differ beyond that are not told apart, nor are frames shown beyond that.
+enum { MOST_STARTS = 64, MOST_FRAMES = 32 };
+static struct {
+    uint64_t count;
+    uint32_t depth;
+    uintptr_t frames[MOST_FRAMES];
+} starts[MOST_STARTS];
+static uint32_t starts_lock;
+
+static void lock_starts(void) {
+    while (__atomic_exchange_n(&starts_lock, 1, __ATOMIC_ACQUIRE)) csp_pause();
+}
+
+static void unlock_starts(void) { __atomic_store_n(&starts_lock, 0, __ATOMIC_RELEASE); }
+
+CSP_UNINSTRUMENTED void csp_note_thread_start(void) {
+    csp_trace trace;
+    csp_walk_callers(&trace);
+    uint32_t depth = trace.count < MOST_FRAMES ? trace.count : MOST_FRAMES, place = 0;
+    lock_starts();
+    // The last place is for all that have no other.
+    while (place < MOST_STARTS - 1 && starts[place].count
+           && !(starts[place].depth == depth && memcmp(starts[place].frames, trace.frames, depth * sizeof *trace.frames) == 0)) {
+        place++;
+    }
+    if (!starts[place].count) {
+        starts[place].depth = place < MOST_STARTS - 1 ? depth : 0;
+        memcpy(starts[place].frames, trace.frames, starts[place].depth * sizeof *trace.frames);
+    }
+    starts[place].count++;
+    unlock_starts();
+}
+
+CSP_UNINSTRUMENTED uint64_t csp_thread_start_at(uint32_t number, csp_trace *trace) {
+    trace->count = trace->omitted = 0;
+    if (number >= MOST_STARTS) return 0;
+    lock_starts();
+    uint64_t count = starts[number].count;
+    trace->count = starts[number].depth;
+    memcpy(trace->frames, starts[number].frames, trace->count * sizeof *trace->frames);
+    unlock_starts();
+    return count;
+}

@@ -122,7 +122,8 @@ import Testing
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("traces-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        let ending = try program("traces-at-once", environment: ["CSP_TEST_FILE": folder.appendingPathComponent("t").path])
+        let ending = try program(
+            "traces-at-once", environment: ["CSP_TEST_FILE": folder.appendingPathComponent("t").path])
         #expect(ending.output == "true\n" && ending.status == 0, "\(ending)")
         for file in try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil) {
             let trace = try JSONDecoder().decode(Trace.self, from: Data(contentsOf: file))

@@ -503,6 +503,11 @@ void csp_set_watch(uint32_t which, bool on);
 /// When the last time began that anybody watched: what goroutines have noted before is out of date.
 int64_t csp_watch_since(void);
 
+/// Who has started threads for goroutines. Kept in memory of its own: this happens anywhere, also where a search for leaks is about to begin, to which whatever a heap gives out may look
+/// like addresses. `note`: the caller starts one. `start_at`: how often the stack of that number has, and its frames; 0 when there are no more.
+void csp_note_thread_start(void);
+uint64_t csp_thread_start_at(uint32_t number, csp_trace *trace);
+
 /// Memory of the arena that is there, by the kernel's word; 0 when it does not tell.
 long csp_resident_stack_bytes(void);
 

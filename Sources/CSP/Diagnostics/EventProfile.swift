@@ -1,7 +1,7 @@
 import CCSP
 import Synchronization
 
-/// How often something has happened, and how long it took, by the stack where it did: waits for each other, and threads started.
+/// How often goroutines have waited for each other, and how long, by the stack where they did.
 package final class EventProfile: @unchecked Sendable {
     // SAFETY: (whole type) all is guarded by the lock, or atomic; traces are memory of the caller's.
     package struct Entry: Sendable {
@@ -16,8 +16,6 @@ package final class EventProfile: @unchecked Sendable {
     package static let block = EventProfile("block", UInt32(CSP_WATCH_BLOCK), isByTime: true)
     /// Who made others wait for locks: the stacks of who unlocked. One in `period` waits counts.
     package static let mutex = EventProfile("mutex", UInt32(CSP_WATCH_MUTEX), isByTime: false)
-    /// Who has started threads for goroutines, always.
-    package static let threads = EventProfile("threadcreate", 0, isByTime: false)
     /// Stacks beyond that are not told apart.
     private static let mostStacks = 10_000
 
@@ -71,9 +69,6 @@ package final class EventProfile: @unchecked Sendable {
         unsafe add(weight, Double(nanoseconds) * weight, walk)
     }
 
-    /// The caller starts a thread.
-    func noteThread() { unsafe add(1, 0) { unsafe csp_walk_callers($0) } }
-
     private func add(_ count: Double, _ nanoseconds: Double, _ walk: (UnsafeMutablePointer<csp_trace>) -> Void) {
         unsafe withUnsafeTemporaryAllocation(of: csp_trace.self, capacity: 1) { buffer in
             let trace = buffer.baseAddress!
@@ -90,6 +85,25 @@ package final class EventProfile: @unchecked Sendable {
         let key = entries[stack] != nil || entries.count < Self.mostStacks ? stack : []
         entries[key, default: Entry(stack: key)].count += count
         entries[key]!.nanoseconds += nanoseconds
+    }
+}
+
+/// Who has started threads for goroutines.
+package enum ThreadStarts {
+    /// Stacks, innermost first, and how many threads each has started.
+    package static var entries: [(stack: [UInt], count: Int)] {
+        // SAFETY: the trace lives through the calls.
+        var trace = csp_trace()
+        var found: [(stack: [UInt], count: Int)] = []
+        for number in 0... {
+            let count = unsafe csp_thread_start_at(UInt32(number), &trace)
+            if count == 0 { break }
+            let frames = unsafe withUnsafePointer(to: &trace) {
+                unsafe Array(UnsafeBufferPointer(start: csp_trace_frames($0), count: Int($0.pointee.count)))
+            }
+            found.append((frames, Int(count)))
+        }
+        return found
     }
 }
 

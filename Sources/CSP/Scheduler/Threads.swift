@@ -49,7 +49,7 @@ extension SchedulerCore {
                     + "cgroup's pids.max")
         }
         csp_count_own_thread(1)
-        EventProfile.threads.noteThread()
+        csp_note_thread_start()
     }
 }
 

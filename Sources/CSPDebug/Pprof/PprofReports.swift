@@ -30,7 +30,7 @@ enum PprofReports {
             "who makes others wait for locks; off until Scheduler.mutexProfileFraction is set"
         ) { try await events($0, .mutex) },
         DebugRoute("/debug/pprof/threadcreate", "threadcreate", "who has started threads for goroutines") {
-            try await events($0, .threads)
+            try await threads($0)
         },
         DebugRoute("/debug/pprof/trace", "trace", "an execution trace of seconds=1, for ui.perfetto.dev") {
             try await trace($0)
@@ -143,28 +143,44 @@ enum PprofReports {
         let level = try level(request, most: 1)
         return await OwnThread.run {
             let entries = profile.snapshot
-            var symbolicator = Symbolicator()
-            symbolicator.learn(entries.flatMap(\.stack))
-            // Only what the user's code has called of the runtime.
-            let stacks = entries.map { symbolicator.shown($0.stack, omitted: 0) }
+            let stacks = shown(entries.map(\.stack))
             if level == 1 {
                 let counted = zip(entries, stacks).map { entry, stack in
-                    let time = profile === EventProfile.threads ? "" : " \(Int(entry.nanoseconds))ns"
-                    let weight = profile === EventProfile.threads ? entry.count : entry.nanoseconds
-                    return (stack: stack, head: "\(Int(entry.count.rounded()))\(time)", count: Int(weight))
+                    let time = Int(entry.nanoseconds)
+                    return (stack: stack, head: "\(Int(entry.count.rounded())) \(time)ns", count: time)
                 }
                 return DebugResponse(text: "--- \(profile.name):\n" + text(counted))
             }
-            let isTimed = profile !== EventProfile.threads
-            var kinds = [ProfileEncoder.Kind(type: isTimed ? "contentions" : "threadcreate", unit: "count")]
-            if isTimed { kinds.append(ProfileEncoder.Kind(type: "delay", unit: "nanoseconds")) }
+            let kinds = [("contentions", "count"), ("delay", "nanoseconds")].map(ProfileEncoder.Kind.init)
             var encoder = ProfileEncoder(kinds, periodKind: kinds[0], period: 1)
             for (entry, stack) in zip(entries, stacks) {
-                let count = Int64(entry.count.rounded())
-                encoder.add(stack, isTimed ? [count, Int64(entry.nanoseconds)] : [count])
+                encoder.add(stack, [Int64(entry.count.rounded()), Int64(entry.nanoseconds)])
             }
             return file(encoder.bytes, profile.name)
         }
+    }
+
+    private static func threads(_ request: DebugRequest) async throws -> DebugResponse {
+        let level = try level(request, most: 1)
+        return await OwnThread.run {
+            let entries = ThreadStarts.entries
+            let stacks = shown(entries.map(\.stack))
+            if level == 1 {
+                let counted = zip(entries, stacks).map { (stack: $1, head: "\($0.count)", count: $0.count) }
+                return DebugResponse(text: "threadcreate profile:\n" + text(counted))
+            }
+            let kind = ProfileEncoder.Kind(type: "threadcreate", unit: "count")
+            var encoder = ProfileEncoder([kind], periodKind: kind, period: 1)
+            for (entry, stack) in zip(entries, stacks) { encoder.add(stack, [Int64(entry.count)]) }
+            return file(encoder.bytes, "threadcreate")
+        }
+    }
+
+    /// Only what the user's code has called of the runtime.
+    private static func shown(_ stacks: [[UInt]]) -> [[StackFrame]] {
+        var symbolicator = Symbolicator()
+        symbolicator.learn(stacks.flatMap { $0 })
+        return stacks.map { symbolicator.shown($0, omitted: 0) }
     }
 
     // MARK: Traces
