@@ -72,7 +72,9 @@ import Testing
         #expect(reasons.isSuperset(of: ["chan receive", "sleep", "running", "runnable"]), "\(reasons)")
         // What has run on processors is what goroutines have run.
         let onProcessors = trace.slices(1).compactMap { $0.args?.goroutine }
-        #expect(Set(onProcessors).isSubset(of: trace.slices(2).filter { $0.name == "running" }.map { $0.tid! }))
+        // One may be between the two as the trace ends.
+        let running = Set(trace.slices(2).filter { $0.name == "running" }.map { $0.tid! })
+        #expect(Set(onProcessors).subtracting(running).count <= 1)
         #expect(onProcessors.count >= 50)
         let others = Set(trace.traceEvents.filter { $0.pid != 2 }.map(\.name))
         // What depends on nobody's luck.

@@ -5,8 +5,9 @@ import Foundation
 import Testing
 
 extension StressTests {
-    /// Whoever watches comes and goes, while goroutines do everything that can be watched.
-    @Test func watchersComeAndGo() {
+    /// Whoever watches comes and goes, while goroutines do everything that can be watched. What is switched on and off is the whole process's, so not beside the tests of CSPDebug: CI's
+    /// stages tsan and fallbacks have it, which set CSP_STRESS, and `make stress`.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["CSP_STRESS"] != nil)) func watchersComeAndGo() {
         stress(rounds: 1, stressedRounds: 12) { random in
             let stop = SharedAtomic(0), workers = WaitGroup(), lock = Mutex(0)
             for seed in 0..<5 {
