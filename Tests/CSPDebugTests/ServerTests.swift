@@ -153,13 +153,13 @@ import Testing
     }
 
     @Test func answersWhenAllProcessorsCompute() async throws {
-        let program = try RunningProgram("stuck", environment: ["CSP_MAXPROCS": "2"])
+        let program = try RunningProgram("stuck", environment: ["CSP_MAXPROCS": "1"])
         let state = try await eventually {
             try await send("/debug/state", to: program.port).decoded(DebugState.self)
         } _: {
-            $0.goroutines.running >= 2
+            $0.goroutines.running == 1
         }
-        #expect(state.goroutines.count == 3 && state.goroutines.running >= 2 && state.processors.count == 2)
+        #expect(state.goroutines.count == 1 && state.processors.count == 1)
         let profile = try await send("/debug/pprof/profile?seconds=1", to: program.port)
         #expect(profile.status == 200 && profile.body.count > 100)
         let dump = try await send("/debug/pprof/goroutine?debug=2", to: program.port)

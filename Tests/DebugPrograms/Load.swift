@@ -138,10 +138,10 @@ func startForgotten(_ count: Int) {
     for n in 0..<max(count, 10) { go("forgotten \(n)") { nobody.receive() } }
 }
 
-/// More than there are processors, and none ever comes to a scheduling point.
+/// One for each processor, and none ever comes to a scheduling point.
 @inline(never)
 func startStuck() {
-    for n in 1...3 { go("stuck \(n)") { while mix(UInt64(n), rounds: 1_000_000) != -1 {} } }
+    for n in 1...Scheduler.maxProcs { go("stuck \(n)") { while mix(UInt64(n), rounds: 1_000_000) != -1 {} } }
 }
 
 /// Each waits for what the other would do next.
