@@ -35,7 +35,7 @@ import Testing
 
     @Test func channelsGetSignals() throws {
         let ending = try program("notify-channels")
-        #expect(ending.output == "one 1 both 1\ntwo 1\nleft 1\nclosed 1\n")
+        #expect(ending.output == "one 1 both 1\ntwo 1\nleft 1\nclosed 1\n", "\(ending)")
         #expect(ending.bySignal && ending.status == SIGUSR1)
     }
 
