@@ -204,10 +204,3 @@ private func forkForTest() -> pid_t {
     // SAFETY: the C library has it, with this type.
     return unsafe unsafeBitCast(dlsym(nil, "fork"), to: Fork.self)()
 }
-
-private func peakKilobytes() -> Int {
-    var usage = rusage()
-    // SAFETY: `usage` lives through the call.
-    _ = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    return usage.ru_maxrss
-}
