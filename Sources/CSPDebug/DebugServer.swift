@@ -143,8 +143,14 @@ public final class DebugServer: Sendable {
         }
     }
 
-    /// Stops listening and ends the connections. When it returns, the port is free. The second time does nothing.
-    public func stop() {
+    /// Stops listening and ends the connections. When it returns, the port is free. The second time does nothing. Blocks the calling thread for some milliseconds.
+    @available(*, noasync)
+    public func stop() { stopAndWait() }
+
+    /// The same for tasks: suspends meanwhile.
+    public func stop() async { await OwnThread.run { self.stopAndWait() } }
+
+    private func stopAndWait() {
         let isFirst = life.withLock { life in
             defer { life.isStopped = true }
             return !life.isStopped

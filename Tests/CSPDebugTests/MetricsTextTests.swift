@@ -128,7 +128,7 @@ struct Exposition {
             return exposition?.value("csp_goroutines", ["state": "chan receive"]) ?? 0 >= 40
         }
         try await waiters.end()
-        server.stop()
+        await server.stop()
         #expect(answer.status == 200 && answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8")
         let exposition = try Exposition(answer.text)
         for (name, family) in exposition.families {

@@ -10,8 +10,10 @@ import Testing
         host: String = "127.0.0.1", _ body: (DebugServer) async throws -> T
     ) async throws -> T {
         let server = try DebugServer.start(port: 0, host: host)
-        defer { server.stop() }
-        return try await body(server)
+        let result: Result<T, any Error>
+        do { result = .success(try await body(server)) } catch { result = .failure(error) }
+        await server.stop()
+        return try result.get()
     }
 
     @Test func answersAsSoonAsItHasStarted() async throws {
@@ -47,7 +49,7 @@ import Testing
         let fromTask = try await Task.detached { try DebugServer.start(port: 0) }.value
         for server in [fromGoroutine, fromThread, fromTask] {
             #expect(try await send("/metrics", to: server.port).status == 200)
-            server.stop()
+            await server.stop()
         }
     }
 
@@ -79,8 +81,8 @@ import Testing
             let server = try DebugServer.start(port: port)
             port = server.port
             #expect(try await send("/metrics", to: port).status == 200)
-            server.stop()
-            server.stop()
+            await server.stop()
+            await server.stop()
             await #expect(throws: NetError.self) { try await send("/metrics", to: port) }
         }
     }
