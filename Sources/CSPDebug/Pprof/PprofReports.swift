@@ -75,7 +75,9 @@ enum PprofReports {
         _ groups: [GoroutineGroup], uncounted: Int, _ name: String, _ level: Int
     ) -> DebugResponse {
         if level == 1 {
-            let counted = groups.map { (stack: $0.stack, head: "\($0.count)", count: $0.count) }
+            // As Go's: by stack alone, whatever the state and whoever has made them.
+            let byStack = Dictionary(groups.map { ($0.stack, $0.count) }, uniquingKeysWith: +)
+            let counted = byStack.map { (stack: $0.key, head: "\($0.value)", count: $0.value) }
             let all = groups.reduce(uncounted) { $0 + $1.count }
             let rest = uncounted > 0 ? "\(uncounted) more, with stacks of their own\n" : ""
             return DebugResponse(text: "\(name) profile: total \(all)\n" + text(counted) + rest)
