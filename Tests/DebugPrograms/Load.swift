@@ -141,7 +141,12 @@ func startForgotten(_ count: Int) {
 /// One for each processor, and none ever comes to a scheduling point.
 @inline(never)
 func startStuck() {
-    for n in 1...Scheduler.maxProcs { go("stuck \(n)") { while mix(UInt64(n), rounds: 1_000_000) != -1 {} } }
+    for n in 1...Scheduler.maxProcs {
+        go("stuck \(n)") {
+            var state = UInt64(n)
+            while true { state = fifty(state) }
+        }
+    }
 }
 
 /// Each waits for what the other would do next.

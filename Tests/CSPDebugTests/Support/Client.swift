@@ -63,12 +63,14 @@ final class Waiters: Sendable {
     }
 }
 
-/// Each depth is another stack.
+/// Each depth is another stack, also in release: there is something left to do after the call.
 @inline(never)
 private func waitBelow(_ depth: Int, _ quit: Channel<Never>) {
     if depth > 1 { waitBelow(depth - 1, quit) } else { quit.receive() }
-    withExtendedLifetime(quit) {}
+    ended.add(1)
 }
+
+private let ended = SharedAtomic(0)
 
 /// Asks until it is as it should be; the last answer in any case.
 func eventually<T>(_ ask: () async throws -> T, _ isRight: (T) -> Bool) async throws -> T {
