@@ -6,7 +6,8 @@ import Testing
 extension StressTests {
     /// Dumps from goroutines and threads, while goroutines start, park, compute, block and end.
     @Test func dumpsWhileGoroutinesComeAndGo() {
-        stress(rounds: 2, stressedRounds: 10) { random in
+        let looks = rounds(6, stressed: 20)
+        stress(rounds: 1, stressedRounds: 10) { random in
             let stop = SharedAtomic(0), workers = WaitGroup()
             for seed in 0..<6 {
                 var own = SeededGenerator(seed: random.next() &+ UInt64(seed))
@@ -18,13 +19,13 @@ extension StressTests {
             for _ in 0..<2 {
                 dumpers.enter()
                 Thread.detachNewThread {
-                    for _ in 0..<20 { lookAround() }
+                    for _ in 0..<looks { lookAround() }
                     dumpers.leave()
                 }
             }
             let inside = WaitGroup()
             inside.go {
-                for _ in 0..<20 {
+                for _ in 0..<looks {
                     lookAround()
                     Goroutine.yield()
                 }

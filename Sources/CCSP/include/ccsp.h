@@ -141,9 +141,10 @@ static inline __attribute__((always_inline)) void csp_prefetch_block(const void 
 static inline __attribute__((always_inline)) void csp_prefetch_top(const void *top) {
     for (int line = 1; line <= 10; line++) __builtin_prefetch((const char *)top - 64 * line, 1);
 }
+/// What it will come back to, and two lines for what it calls then.
 static inline __attribute__((always_inline)) void csp_prefetch_stack(const void *block) {
     const char *sp = __atomic_load_n(&((const csp_context *)block)->sp, __ATOMIC_RELAXED);
-    for (int line = 0; line < 8; line++) __builtin_prefetch(sp + 64 * line, 1);
+    for (int line = -2; line < 8; line++) __builtin_prefetch(sp + 64 * line, 1);
 }
 
 /// The return address of the function this is inlined into.

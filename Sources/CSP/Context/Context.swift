@@ -66,8 +66,8 @@ public final class Context: Sendable {
     func withCurrent<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
         guard let goroutine = GoroutineRef.current else { return try body() }
         let outer = goroutine.cell.currentContext
-        goroutine.cell.currentContext = self
-        defer { goroutine.cell.currentContext = outer }
+        goroutine.currentContext = self
+        defer { goroutine.currentContext = outer }
         return try body()
     }
 

@@ -60,7 +60,7 @@ public struct Goroutine: Sendable, Identifiable, Hashable {
         let done = Channel<Never>()
         let context = GoroutineRef.current?.cell.currentContext
         unsafe go(name, stackSize: stackSize) { [body = UnsafeSending(body)] in
-            if let context { GoroutineRef.current!.cell.currentContext = context }
+            if let context { GoroutineRef.current!.currentContext = context }
             unsafe result.set(body.value)
             done.close()
         }

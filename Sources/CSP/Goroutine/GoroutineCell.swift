@@ -39,8 +39,11 @@ struct GoroutineCell: ~Copyable {
     var hasSavedState = false
     var footing = Footing.none
     var stackClass: UInt8 = 0
-    /// Whether `family` is not nil: here, where it costs nobody a cache miss.
+    // Here, where it costs nobody a cache miss.
+    /// Whether `family` is not nil.
     var isInFamily = false
+    /// Whether `name`, `currentContext` or `dormantTask` may be something else than nil.
+    var hasLuggage = false
     var stackSlot: Int32 = 0
     // For dumps: see Diagnostics/Sighting.swift.
     /// Counts how often it has come onto its stack.
@@ -53,18 +56,19 @@ struct GoroutineCell: ~Copyable {
     var id: UInt64 = 0
     /// Until it runs.
     var body: GoroutineBody?
+    var creatorID: UInt64 = 0
+    var creatorAddress: UnsafeMutableRawPointer?
+    // Up to here is what every goroutine needs, in as few cache lines as may be.
     /// Written under `nameLock`, since dumps read it; its owner may read it without.
     var name: String?
     let nameLockWord = Atomic<UInt32>(0)
     /// The worker that alone may run it, and how often it has asked for that.
     var lockedTo: WorkerRef?
     var lockDepth = 0
-    /// `Context.current`, if it was given one.
+    /// `Context.current`, if it was given one. Set by `GoroutineRef.currentContext`.
     var currentContext: Context?
     /// The task whose task-locals are its own, if it was given any.
     var dormantTask: DormantTask?
-    var creatorID: UInt64 = 0
-    var creatorAddress: UnsafeMutableRawPointer?
     /// For sanitizers.
     var fiber: OpaquePointer?
     var savedState: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
@@ -82,10 +86,16 @@ struct GoroutineCell: ~Copyable {
 
 /// What a goroutine runs. Not copyable, so that it goes from `go` to the goroutine without a retain; and not a plain closure,
 /// which as an optional would be wrapped in another one.
+@safe
 struct GoroutineBody: ~Copyable {
     let run: () -> Void
-    /// Told when it is done.
-    let group: WaitGroup?
+    /// Told when it is done, and owned until then. Not a plain reference, whose count would change twice more, where all of a group's goroutines meet.
+    let group: Unmanaged<WaitGroup>?
+
+    init(run: @escaping () -> Void, group: WaitGroup?) {
+        self.run = run
+        unsafe self.group = group.map { unsafe Unmanaged.passRetained($0) }
+    }
 }
 
 /// A goroutine's control block by reference.
@@ -120,9 +130,18 @@ struct GoroutineRef: Equatable, @unchecked Sendable {
         }
     }
 
+    var currentContext: Context? {
+        get { cell.currentContext }
+        nonmutating set {
+            cell.hasLuggage = true
+            cell.currentContext = newValue
+        }
+    }
+
     /// Few goroutines have one.
     @inline(never)
     func setName(_ name: consuming String?) {
+        cell.hasLuggage = true
         nameLock.lock()
         swap(&cell.name, &name)
         nameLock.unlock()

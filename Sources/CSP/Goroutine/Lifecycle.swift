@@ -91,7 +91,8 @@ extension GoroutineRef {
         core.cell.startedOutside.wrappingAdd(1, ordering: .releasing)
         if let family { goroutine.setFamily(family) }
         if family == nil || !goroutine.joinFamily() { goroutine.submit() }
-        _ = creator?.cell.worker!.regainProcessor()
+        guard let creator else { return }
+        if creator.cell.isInFamily { _ = creator.cell.worker!.regainProcessor() } else { creator.comeBack() }
     }
 
     @inline(__always)
@@ -105,6 +106,7 @@ extension GoroutineRef {
         if let task {
             cell.savedState = unsafe ThreadStateLayout.shared.state(inTask: task.address)
             cell.hasSavedState = true
+            cell.hasLuggage = true
             cell.dormantTask = task
         }
         cell.stackClass = UInt8(truncatingIfNeeded: stackClass)
@@ -242,6 +244,7 @@ extension GoroutineRef {
     func submit() {
         check(.runnable, before: "submit")
         let core = unsafe SchedulerCore.shared
+        if core.cell.mailbox.post(self) { return }
         core.cell.global.append(self)
         core.submitted()
     }
@@ -301,20 +304,29 @@ extension GoroutineRef {
         fatal("fatal error: a goroutine that had ended ran again")
     }
 
+    /// Lets go of what it was given for its life.
     @inline(never)
-    fileprivate func leaveDormantTask() {
-        // The task runs to its end within the release, so it must not be the current one.
-        _ = cell.worker!.cell.stateWords.take()
-        cell.dormantTask = nil
+    fileprivate func dropLuggage() {
+        if cell.name != nil { setName(nil) }
+        if cell.currentContext != nil { cell.currentContext = nil }
+        if cell.dormantTask != nil {
+            // The task runs to its end within the release, so it must not be the current one.
+            _ = cell.worker!.cell.stateWords.take()
+            cell.dormantTask = nil
+        }
+        cell.hasLuggage = false
     }
 
     /// Runs the body and releases it, both on the goroutine's stack: what a closure captured may run any code as it goes.
     @inline(never)
     fileprivate func runBody() {
         let body = cell.body.take()!
-        let group = body.group
+        let group = unsafe body.group
         run(body.run)
-        group?.done()
+        // SAFETY: the body has owned it.
+        guard let group = unsafe group else { return }
+        unsafe group._withUnsafeGuaranteedRef { $0.done() }
+        unsafe group.release()
     }
 
     @inline(__always)
@@ -335,9 +347,7 @@ func goroutineMain() -> Never {
         if csp_has_fibers { RaceDetector.goOn(goroutine) }
         goroutine.runBody()
         if csp_has_fibers { csp_race_ignore() }
-        if goroutine.cell.name != nil { goroutine.setName(nil) }
-        if goroutine.cell.currentContext != nil { goroutine.cell.currentContext = nil }
-        if goroutine.cell.dormantTask != nil { goroutine.leaveDormantTask() }
+        if goroutine.cell.hasLuggage { goroutine.dropLuggage() }
         if goroutine.cell.isInFamily { goroutine.leaveFamily() }
         goroutine.exit()
     }

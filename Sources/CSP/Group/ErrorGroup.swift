@@ -89,7 +89,7 @@ public final class ErrorGroup: @unchecked Sendable {
         running.add()
         let context = context ?? GoroutineRef.current?.cell.currentContext
         let run = { [body = unsafe UnsafeSending(body)] in
-            if let context { GoroutineRef.current!.cell.currentContext = context }
+            if let context { GoroutineRef.current!.currentContext = context }
             do { try unsafe body.value() } catch { self.fail(error) }
             if let places = self.places { places.receive() }
         }

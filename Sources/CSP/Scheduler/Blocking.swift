@@ -22,9 +22,9 @@ public func blocking<T: ~Copyable, E: Error>(_ body: () throws(E) -> T) throws(E
 }
 
 extension GoroutineRef {
-    /// After blocking: goes on with any idle processor, or else when its turn comes.
+    /// For one that may have lost its processor: goes on with any idle one, or else when its turn comes.
     @inline(never)
-    fileprivate func comeBack() {
+    func comeBack() {
         if !RaceDetector.ignoring({ cell.worker!.regainProcessor() }) { giveWay() }
     }
 }

@@ -123,6 +123,18 @@ extension WorkerRef {
         let limit =
             awaitsEvents(core) ? cell.lingerNanoseconds : max(cell.lingerNanoseconds, Self.shortestLinger)
         if limit == 0 { return nil }
+        var hasMailbox = core.cell.mailbox.open()
+        let found = linger(atMost: limit, &hasMailbox, processor, core)
+        guard hasMailbox, let posted = core.cell.mailbox.close() else { return found }
+        guard let found else { return posted }
+        processor.enqueue(posted)
+        return found
+    }
+
+    @inline(__always)
+    private func linger(
+        atMost limit: Int64, _ hasMailbox: inout Bool, _ processor: ProcessorRef, _ core: SchedulerCore
+    ) -> GoroutineRef? {
         let start = csp_now()
         var watchStart = start
         var watch = QueueWatch()
@@ -130,6 +142,11 @@ extension WorkerRef {
         while true {
             for _ in 0..<32 {
                 csp_pause()
+                if hasMailbox, let one = core.cell.mailbox.take() {
+                    hasMailbox = false
+                    lingerPaid(core)
+                    return one
+                }
                 if core.cell.global.count.load(ordering: .relaxed) > 0, let one = takeGlobal(processor, most: 128) {
                     lingerPaid(core)
                     return one

@@ -14,6 +14,7 @@ struct SchedulerCell: ~Copyable {
     var workers = 0
 
     var global = GlobalQueue()
+    let mailbox = Mailbox()
     var stacks: StackArena
     /// Processors by index; those below `processorCount` exist. Never shrinks. From `mostProcessors` on, those that run nothing and only hold a
     /// bubble's timers.

@@ -264,7 +264,7 @@ struct WorkerRef: Equatable {
     /// Where a stack begins. Coloured: stacks that all began at the same offset would share a few cache sets.
     @inline(__always)
     private func top(_ kind: Int, _ slot: Int32) -> UInt {
-        let size = UInt(1) << UInt(truncatingIfNeeded: StackArena.smallestShift &+ kind)
+        let size = UInt(1) &<< UInt(truncatingIfNeeded: StackArena.smallestShift &+ kind)
         let colour = UInt(truncatingIfNeeded: slot & 31) &* 64
         return SchedulerCore.running.cell.stacks.base(kind, slot) &+ size &- colour
     }

@@ -65,9 +65,10 @@ struct StackArena: ~Copyable {
         }
     }
 
+    @inline(__always)
     func base(_ kind: Int, _ slot: Int32) -> UInt {
-        unsafe csp_get_arena().pointee.base + (UInt(kind) << UInt(regionShift)) + UInt(slot)
-            << UInt(Self.smallestShift + kind)
+        let region = unsafe csp_get_arena().pointee.base &+ UInt(bitPattern: kind) &<< UInt(bitPattern: regionShift)
+        return region &+ UInt(truncatingIfNeeded: slot) &<< UInt(bitPattern: Self.smallestShift &+ kind)
     }
 
     /// The class for `size` bytes, or nil when it is out of range.

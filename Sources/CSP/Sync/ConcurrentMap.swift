@@ -220,7 +220,7 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
 
     @inlinable @inline(__always)
     static func makeEntry(_ key: Key, _ value: Value) -> UnsafeMutableRawPointer {
-        let entry = UnsafeMutablePointer<Entry>.allocate(capacity: 1)
+        let entry = unsafe UnsafeMutablePointer<Entry>.allocateOne()
         unsafe entry.initialize(to: Entry(key, value))
         return UnsafeMutableRawPointer(entry)
     }
@@ -323,7 +323,7 @@ public final class ConcurrentMap<Key: Hashable & Sendable, Value: Sendable>: Sen
             unsafe next = unsafe each.load(as: UnsafeMutableRawPointer?.self)
             let entry = unsafe each.assumingMemoryBound(to: Entry.self)
             unsafe entry.deinitialize(count: 1)
-            unsafe entry.deallocate()
+            unsafe entry.deallocateOne()
         }
     }
 

@@ -29,7 +29,7 @@ extension Goroutine {
             unsafe await withUnsafeContinuation { continuation in
                 let run = unsafe UnsafeSending(body.value)
                 go(name, stackSize: stackSize) {
-                    GoroutineRef.current!.cell.currentContext = context
+                    GoroutineRef.current!.currentContext = context
                     unsafe result.set(run.value)
                     unsafe RaceDetector.resume(continuation, Unmanaged.passUnretained(result).toOpaque())
                 }

@@ -32,7 +32,7 @@ struct ChannelTimer: ~Copyable {
     static func channel(deadline: Int64, period: Int64) -> Channel<Time.Instant> {
         let channel = Channel<Time.Instant>(capacity: 1)
         // SAFETY: memory of our own, until `destroy`.
-        let timer = Pointer.allocate(capacity: 1)
+        let timer = unsafe Pointer.allocateOne()
         unsafe timer.initialize(to: ChannelTimer(object: timer, period: period, channel: channel.core))
         unsafe channel.core.core.timer = unsafe timer
         RaceDetector.sets(timerOf: channel.core)
@@ -45,7 +45,7 @@ struct ChannelTimer: ~Copyable {
         // SAFETY: once disarmed it does not fire, and nobody else knows it.
         if unsafe !timer.pointee.isIdle.load(ordering: .acquiring) { _ = unsafe TimerNode.disarm(&timer.pointee.node) }
         unsafe timer.deinitialize(count: 1)
-        unsafe timer.deallocate()
+        unsafe timer.deallocateOne()
     }
 
     /// Under the heap's lock; a value that nobody has taken yet stands for this one too.
@@ -69,8 +69,7 @@ struct ChannelTimer: ~Copyable {
         RaceDetector.sets(timerOf: channel)
         let wasActive = unsafe TimerNode.withHeap(of: &timer.pointee.node) { processor in
             var wasActive = unsafe processor!.cell.timers.remove(&timer.pointee.node)
-            var value: Time.Instant?
-            if channel.mayReceive(), channel.tryReceive(&value, locked: false), value != nil { wasActive = true }
+            if channel.mayReceive(), Self.takeBack(from: channel) { wasActive = true }
             unsafe timer.pointee.period = period
             unsafe timer.pointee.isIdle.store(deadline == nil, ordering: .releasing)
             if let deadline { unsafe TimerNode.armLocked(&timer.pointee.node, at: deadline, on: processor!) }
@@ -78,5 +77,12 @@ struct ChannelTimer: ~Copyable {
         }
         if let deadline { SchedulerCore.timerSubmitted(deadline) }
         return wasActive
+    }
+
+    /// By itself: an instant's size and layout are known at run time only, and to make room for one costs as much as all the rest.
+    @inline(never)
+    private static func takeBack(from channel: ChannelRef) -> Bool {
+        var value: Time.Instant?
+        return channel.tryReceive(&value, locked: false) && value != nil
     }
 }
