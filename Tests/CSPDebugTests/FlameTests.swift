@@ -1,6 +1,4 @@
-import CSP
 import CSPDebug
-import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct FlameTests {
@@ -32,28 +30,11 @@ import Testing
     }
 
     @Test func aProfileShowsWhoComputes() async throws {
-        let isOver = Atomic(false), ended = WaitGroup()
-        ended.go("computer") { while !isOver.load(ordering: .relaxed) { turnTheCrank() } }
+        let program = try RunningProgram("known")
         func names(_ node: FlameReport.Node) -> [String] { [node.name] + node.children.flatMap(names) }
-        // Another test may be making one.
-        let profile = try await eventually {
-            await respond("/debug/flame", "seconds=1")
-        } _: {
-            $0.status == 200
-        }
-        .decoded(FlameReport.Profile.self)
-        isOver.store(true, ordering: .relaxed)
-        try await ended.wait()
+        let profile = try await send("/debug/flame?seconds=1", to: program.port).decoded(FlameReport.Profile.self)
         #expect(profile.samples > 0)
-        #expect(names(profile.root).contains { $0.contains("turnTheCrank") }, "\(names(profile.root))")
+        #expect(names(profile.root).contains { $0.contains("fifty") }, "\(names(profile.root))")
+        #expect(program.end() == 0)
     }
 }
-
-@inline(never)
-private func turnTheCrank() {
-    var state: UInt64 = 1
-    for _ in 0..<100_000 { state = state &* 6_364_136_223_846_793_005 &+ 1 }
-    cranked.store(state, ordering: .relaxed)
-}
-
-private let cranked = Atomic<UInt64>(0)

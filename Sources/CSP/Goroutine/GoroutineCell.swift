@@ -88,6 +88,7 @@ struct GoroutineCell: ~Copyable {
 /// which as an optional would be wrapped in another one.
 @safe
 struct GoroutineBody: ~Copyable {
+    // SAFETY: (whole type) whoever takes the body from the control block releases the group.
     let run: () -> Void
     /// Told when it is done, and owned until then. Not a plain reference, whose count would change twice more, where all of a group's goroutines meet.
     let group: Unmanaged<WaitGroup>?

@@ -17,6 +17,7 @@ extension UnsafeMutablePointer where Pointee: ~Copyable {
 
     @usableFromInline
     func deallocateOne() {
+        // SAFETY: as it was allocated.
         if MemoryLayout<Pointee>.alignment > 16 { unsafe deallocate() } else { unsafe free(self) }
     }
 }
