@@ -91,8 +91,8 @@ extension GoroutineRef {
         core.cell.startedOutside.wrappingAdd(1, ordering: .releasing)
         if let family { goroutine.setFamily(family) }
         if family == nil || !goroutine.joinFamily() { goroutine.submit() }
-        guard let creator else { return }
-        if creator.cell.isInFamily { _ = creator.cell.worker!.regainProcessor() } else { creator.comeBack() }
+        // Not giving way where there is no processor: `go` is no scheduling point, and whoever calls it may hold a lock that belongs to the thread.
+        _ = creator?.cell.worker!.regainProcessor()
     }
 
     @inline(__always)

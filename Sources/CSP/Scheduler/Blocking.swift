@@ -22,9 +22,9 @@ public func blocking<T: ~Copyable, E: Error>(_ body: () throws(E) -> T) throws(E
 }
 
 extension GoroutineRef {
-    /// For one that may have lost its processor: goes on with any idle one, or else when its turn comes.
+    /// After blocking: goes on with any idle processor, or else when its turn comes.
     @inline(never)
-    func comeBack() {
+    fileprivate func comeBack() {
         if !RaceDetector.ignoring({ cell.worker!.regainProcessor() }) { giveWay() }
     }
 }
