@@ -94,6 +94,11 @@ import Testing
         }
     }
 
+    @Test(arguments: ["clock-watched", "clock-watched-by-who-lingers"])
+    func somebodyAlwaysWatchesTheClock(_ name: String) throws {
+        #expect(try program(name).output == "awake 1\n")
+    }
+
     @Test(arguments: ["1", "40000", "1073741824"])
     func theUsualStackSizeIsAKnob(_ size: String) throws {
         let ending = try program("stack-overflow", environment: ["CSP_STACKSIZE": size])

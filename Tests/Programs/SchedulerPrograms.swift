@@ -152,6 +152,10 @@ let schedulerPrograms: [String: @Sendable () -> Void] = [
         for _ in 0..<20 { group.go { blocking { _ = usleep(500_000) } } }
         group.wait()
     },
+    // Who watched the clock while all were asleep computes from now on; another one must watch it.
+    "clock-watched": { computeBesideSleeper(after: {}) },
+    // The same when it is given that while it lingers.
+    "clock-watched-by-who-lingers": { computeBesideSleeper(after: { Goroutine.run("short") {} }) },
     // How late a goroutine is that sleeps for 10 ms at a time, beside others that compute or block without end: the median and the 99th percentile of
     // microseconds. `go` says how Go does (Benchmarks/go/lateness).
     "lateness": {
@@ -217,6 +221,25 @@ let schedulerPrograms: [String: @Sendable () -> Void] = [
         print("sum", Goroutine.run { Int(touch(pages: 15)) })
     },
 ]
+
+private func computeBesideSleeper(after prepare: () -> Void) {
+    Scheduler.maxProcs = 2
+    let isAwake = SharedAtomic(0), computing = WaitGroup()
+    go("sleeping") {
+        Time.sleep(for: .milliseconds(400))
+        isAwake.store(1)
+    }
+    // Until the monitor sleeps, too.
+    _ = usleep(200_000)
+    prepare()
+    computing.go("computing") {
+        let end = ContinuousClock.now + .seconds(20)
+        var state: UInt64 = 1
+        while isAwake.load() == 0, ContinuousClock.now < end { state = churn(state) }
+        print("awake", isAwake.load())
+    }
+    computing.wait()
+}
 
 @inline(never)
 private func churn(_ seed: UInt64) -> UInt64 {

@@ -13,7 +13,7 @@ struct GoroutineCell: ~Copyable {
     enum Status: UInt8 {
         /// On the free list; nobody uses it.
         case free
-        /// On exactly one run queue, or in the hands of the worker that took it from there.
+        /// On exactly one run queue or in the mailbox, or in the hands of the worker that took it from there.
         case runnable
         /// A worker runs its stack; `worker` is that one.
         case running

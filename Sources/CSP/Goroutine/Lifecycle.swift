@@ -203,7 +203,7 @@ extension GoroutineRef {
 
     // MARK: Ready
 
-    /// Makes a parked goroutine runnable: on the caller's processor, or from outside through the global queue.
+    /// Makes a parked goroutine runnable: on the caller's processor, or from outside through the mailbox or the global queue.
     @usableFromInline @inline(never)
     func ready() {
         if csp_watch() != 0 { readyWatched() } else { makeReady() }

@@ -6,7 +6,7 @@ import Synchronization
 // Looked for by whoever may be the last to go to sleep: a worker, a plain thread that waits (ThreadParker.wait), and the monitor now and then.
 // With the idle lock held, no worker can be woken, and nothing can happen any more if all of this holds:
 // - every worker sleeps: none runs a goroutine, with a processor or without, and none looks for one
-// - no processor and not the global queue has a goroutine, which follows for the former (Idle.swift, fact 1)
+// - no processor, not the mailbox and not the global queue has a goroutine, which follows for the former two (Idle.swift, facts 1 and 2)
 // - no timer is set, and nobody waits for a descriptor
 // - every thread of the process is one of the runtime's own that sleeps until somebody asks, or waits in ThreadParker.wait.
 // The last needs care, for a thread that has been signalled but has not run yet must not count as waiting. So it counts itself once it is asleep, and

@@ -98,11 +98,11 @@ extension WorkerRef {
         }
     }
 
-    /// A fair share of the global queue; the first is returned, the others join the local queue.
+    /// A fair share of the global queue; the first is returned, the others join the local queue. Or else what was posted to somebody who does not come to take it.
     private func takeGlobal(_ processor: ProcessorRef, most: Int) -> GoroutineRef? {
         let core = SchedulerCore.running
         let waiting = core.cell.global.count.load(ordering: .relaxed)
-        guard waiting > 0 else { return nil }
+        guard waiting > 0 else { return core.cell.mailbox.take() }
         let share = min(most, waiting / core.cell.maxProcs.load(ordering: .relaxed) + 1)
         var first: GoroutineRef?
         // Without overflow, which would need the lock that is held: the local queue is empty, or only one is taken.
@@ -112,7 +112,7 @@ extension WorkerRef {
         return first
     }
 
-    /// Waits a little for work before sleeping, since waking costs 45 µs: for anything in the global queue, for due timers, and for
+    /// Waits a little for work before sleeping, since waking costs 45 µs: for anything in the mailbox or the global queue, for due timers, and for
     /// other processors' goroutines that have waited for the whole of a watch. Fresh ones are left alone: they are most often partners of
     /// the goroutine that runs there, whose data is in that core's cache.
     ///
@@ -126,6 +126,7 @@ extension WorkerRef {
         var hasMailbox = core.cell.mailbox.open()
         let found = linger(atMost: limit, &hasMailbox, processor, core)
         guard hasMailbox, let posted = core.cell.mailbox.close() else { return found }
+        core.cell.monitor.noteAwake()
         guard let found else { return posted }
         processor.enqueue(posted)
         return found
@@ -142,10 +143,14 @@ extension WorkerRef {
         while true {
             for _ in 0..<32 {
                 csp_pause()
-                if hasMailbox, let one = core.cell.mailbox.take() {
+                if hasMailbox, !core.cell.mailbox.isOpen {
                     hasMailbox = false
-                    lingerPaid(core)
-                    return one
+                    if let one = core.cell.mailbox.take() {
+                        // It may have been asleep with all others, and compute from now on.
+                        core.cell.monitor.noteAwake()
+                        lingerPaid(core)
+                        return one
+                    }
                 }
                 if core.cell.global.count.load(ordering: .relaxed) > 0, let one = takeGlobal(processor, most: 128) {
                     lingerPaid(core)

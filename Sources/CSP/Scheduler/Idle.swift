@@ -14,6 +14,7 @@ import Synchronization
 //    if there is anything. In the single total order of the four either P precedes C, and the sleeper sees the work; or C
 //    precedes P, so L precedes R: the submitter sees the worker gone. If R sees another worker awake, that one will
 //    pass its own L and C later than R, and so after P.
+//    Or it goes to the mailbox of a worker that lingers, which is awake, and looks there before it goes on to sleep (Mailbox.swift).
 // 3. An awake worker that is busy may leave others' work waiting while processors idle. That is not forgotten, only late: the
 //    monitor sees a goroutine that has waited for a whole period and wakes a worker.
 //
@@ -100,8 +101,8 @@ extension SchedulerCore {
         let worker = assign(processor)
         cell.idleLock.unlock()
         start(worker, with: processor)
-        // It may be the one who attended the poller, and compute from now on.
-        if cell.poller.isInUse.load(ordering: .relaxed) { cell.monitor.noteAwake() }
+        // It may be the one who watched the clock or attended the poller, and compute from now on.
+        cell.monitor.noteAwake()
         return true
     }
 

@@ -3,16 +3,18 @@ import Synchronization
 /// Where a worker that lingers takes a goroutine from a thread outside: one cache line passes between the two, where the global queue's lock, count and ring
 /// are three, some of them twice.
 ///
-/// One word: closed, open, or a goroutine. One lingering worker at a time has it: from `open`, which succeeds only when it is closed, until it has taken a
-/// goroutine or `close`d it. Only who finds it open puts a goroutine there, and only its worker takes it out, which is awake meanwhile and does not leave
-/// without a last look, since `close` is an exchange. So what is posted is not forgotten, and need not be announced to anybody (see Idle.swift).
+/// One word: closed, open, or a goroutine. A lingering worker opens it if it is closed, looks into it as long as it finds it open or full, and `close`s it, by an
+/// exchange, before it does anything else. So while it is open somebody is awake who will look once more, and what is posted, by whoever finds it open, needs no
+/// announcement (see Idle.swift). Anybody may take it out: mostly that worker; another one if its thread has lost its CPU, for which the monitor looks.
+/// Each step from full to closed is a read-modify-write, so one taker has the goroutine. A worker whose mailbox was emptied by somebody else, and opened again
+/// by a third, between two looks of its own thinks it has it still; then two look into one mailbox, and whoever closes it first sends the other away.
 ///
 /// Data: a post releases what was done for the goroutine before; taking it acquires that.
 @safe
 struct Mailbox: ~Copyable {
     // SAFETY: (whole type) control blocks are immortal; the word is a cache line of our own.
     private static var closed: UInt { 0 }
-    private static var isOpen: UInt { 1 }
+    private static var open: UInt { 1 }
     private let word: UnsafeMutablePointer<Atomic<UInt>>
 
     init() {
@@ -21,30 +23,36 @@ struct Mailbox: ~Copyable {
         unsafe word.initialize(to: Atomic(Self.closed))
     }
 
-    /// True if it is the calling worker's from now on.
+    /// Unless it is in use. Whoever does this closes it.
     func open() -> Bool {
-        unsafe word.pointee.compareExchange(expected: Self.closed, desired: Self.isOpen, ordering: .relaxed).exchanged
+        unsafe word.pointee.compareExchange(expected: Self.closed, desired: Self.open, ordering: .relaxed).exchanged
     }
 
-    /// True when the worker has the goroutine.
+    var isOpen: Bool {
+        @inline(__always) get { unsafe word.pointee.load(ordering: .relaxed) == Self.open }
+    }
+
+    var isFull: Bool { unsafe word.pointee.load(ordering: .relaxed) > Self.open }
+
+    /// True when a worker that is awake has the goroutine, or will have it.
     func post(_ goroutine: GoroutineRef) -> Bool {
         unsafe word.pointee.compareExchange(
-            expected: Self.isOpen, desired: UInt(bitPattern: goroutine.pointer), ordering: .releasing
+            expected: Self.open, desired: UInt(bitPattern: goroutine.pointer), ordering: .releasing
         ).exchanged
     }
 
-    /// For the worker that has it: what was posted, with which it has it no more.
-    @inline(__always)
+    /// What was posted; then it is closed.
     func take() -> GoroutineRef? {
-        let posted = unsafe word.pointee.load(ordering: .acquiring)
-        guard posted != Self.isOpen else { return nil }
-        unsafe word.pointee.store(Self.closed, ordering: .relaxed)
+        let posted = unsafe word.pointee.load(ordering: .relaxed)
+        guard posted > Self.open,
+            unsafe word.pointee.compareExchange(expected: posted, desired: Self.closed, ordering: .acquiring).exchanged
+        else { return nil }
         return unsafe GoroutineRef(UnsafeMutableRawPointer(bitPattern: posted))
     }
 
-    /// The same for good.
+    /// The same, and closes it also if it is empty.
     func close() -> GoroutineRef? {
         let posted = unsafe word.pointee.exchange(Self.closed, ordering: .acquiring)
-        return posted == Self.isOpen ? nil : unsafe GoroutineRef(UnsafeMutableRawPointer(bitPattern: posted))
+        return posted > Self.open ? unsafe GoroutineRef(UnsafeMutableRawPointer(bitPattern: posted)) : nil
     }
 }

@@ -27,7 +27,8 @@ struct ProcessorWatch {
         let now = csp_now()
         csp_set_coarse_now(now)
         let isNeglected = core.cell.poller.isNeglected(&pollWatch, now)
-        let globalWaits = core.cell.global.count.load(ordering: .relaxed) > 0 || isNeglected
+        let globalWaits =
+            core.cell.global.count.load(ordering: .relaxed) > 0 || core.cell.mailbox.isFull || isNeglected
         let isLate = core.earliestDeadline() < now - Monitor.period
         let anyIdle = core.cell.idleProcessors.load(ordering: .sequentiallyConsistent) > 0
         // Two looks in quick succession say nothing about what lasts.
