@@ -1,4 +1,5 @@
 import CSP
+import Foundation
 import Dispatch
 
 #if canImport(Musl)
@@ -56,6 +57,8 @@ let leakPrograms: [String: @Sendable () -> Void] = [
     },
     "leaks-without-memory": {
         Goroutine.run {}
+        // A thread that has only just been started needs some memory yet.
+        waitUntilTheMonitorWaits()
         // All that there is, and nothing more.
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
         // SAFETY: it lives through the call.
@@ -365,5 +368,19 @@ private func startLoad() {
             go("for-task") { answer <- 1 }
             _ = try await answer.receive()
         }
+    }
+}
+
+/// Returns once the monitor, which the first goroutine has had started, has been to sleep several times.
+func waitUntilTheMonitorWaits() {
+    while true {
+        for thread in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? [] {
+            guard let status = try? String(contentsOfFile: "/proc/self/task/\(thread)/status", encoding: .utf8),
+                status.hasPrefix("Name:\tcsp-monitor\n"),
+                let sleeps = status.firstMatch(of: /\nvoluntary_ctxt_switches:\t([0-9]+)/), Int(sleeps.1)! >= 4
+            else { continue }
+            return
+        }
+        usleep(1000)
     }
 }

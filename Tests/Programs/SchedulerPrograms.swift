@@ -147,6 +147,7 @@ let schedulerPrograms: [String: @Sendable () -> Void] = [
     "little-address-space": {
         // From here on there is no room for another thread's stack.
         Goroutine.run {}
+        waitUntilTheMonitorWaits()
         limitAddressSpace(megabytes: 0)
         let group = WaitGroup()
         for _ in 0..<20 { group.go { blocking { _ = usleep(500_000) } } }
