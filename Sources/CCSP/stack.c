@@ -4,9 +4,15 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
+#endif
+#ifndef PIDFD_SELF_THREAD_GROUP
+#define PIDFD_SELF_THREAD_GROUP -10001
 #endif
 
 csp_arena_t csp_arena;
@@ -66,14 +72,27 @@ void *csp_reserve(size_t size, size_t alignment) {
 
 void csp_release(void *address, size_t size) { munmap(address, size); }
 
-int csp_install_guard(void *address, size_t size, bool allow_guard_install, bool *mapping_free) {
-    *mapping_free = false;
-    if (allow_guard_install && madvise(address, size, MADV_GUARD_INSTALL) == 0) {
-        *mapping_free = true;
-        return 0;
-    }
+static int install_guard(void *address, size_t size, bool allow_guard_install) {
+    if (allow_guard_install && madvise(address, size, MADV_GUARD_INSTALL) == 0) return 0;
     // EINVAL: the kernel is older than 6.13 (or the memory is locked).
     return mprotect(address, size, PROT_NONE) == 0 ? 0 : errno;
+}
+
+int csp_install_guards(char *first, size_t stride, size_t count, size_t size, bool allow_guard_install) {
+    size_t done = 0;
+    if (allow_guard_install && count > 1) {
+        struct iovec guards[16];
+        size_t batch = count < 16 ? count : 16;
+        for (size_t index = 0; index < batch; index++) guards[index] = (struct iovec){first + index * stride, size};
+        // Two thirds of the time that as many calls take. A kernel that knows no such name for this process has done none.
+        long bytes = syscall(SYS_process_madvise, PIDFD_SELF_THREAD_GROUP, guards, batch, MADV_GUARD_INSTALL, 0);
+        if (bytes > 0) done = (size_t)bytes / size;
+    }
+    for (; done < count; done++) {
+        int error = install_guard(first + done * stride, size, allow_guard_install);
+        if (error) return error;
+    }
+    return 0;
 }
 
 void csp_discard(void *address, size_t size) { madvise(address, size, MADV_DONTNEED); }
@@ -81,4 +100,11 @@ void csp_discard(void *address, size_t size) { madvise(address, size, MADV_DONTN
 void *csp_immortal_memory(size_t size) {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+void *csp_immortal_huge_page(void) {
+    void *memory = csp_reserve(CSP_HUGE_PAGE, CSP_HUGE_PAGE);
+    // A kernel without them refuses, and gives small ones: harmless.
+    if (memory) madvise(memory, CSP_HUGE_PAGE, MADV_HUGEPAGE);
+    return memory;
 }

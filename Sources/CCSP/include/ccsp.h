@@ -124,6 +124,11 @@ static inline __attribute__((always_inline)) void *csp_current_goroutine(void) {
     return csp_arena.owners[kind][slot];
 }
 
+/// Makes a slot `goroutine`'s.
+static inline __attribute__((always_inline)) void csp_set_owner(uintptr_t kind, uintptr_t slot, void *goroutine) {
+    csp_arena.owners[kind][slot] = goroutine;
+}
+
 /// Makes `goroutine`'s the slot that the calling goroutine's stack is.
 static inline __attribute__((always_inline)) void csp_set_current_goroutine(void *goroutine) {
     uintptr_t offset = (uintptr_t)__builtin_frame_address(0) - csp_arena.base;
@@ -177,15 +182,19 @@ static inline __attribute__((always_inline)) void csp_pause(void) {
 void *csp_reserve(size_t size, size_t alignment);
 void csp_release(void *address, size_t size);
 
-/// Makes [address, address + size) fault on any access. Returns 0, or errno. `mapping_free` receives whether it was done
-/// without splitting a mapping (MADV_GUARD_INSTALL, Linux 6.13). `allow_guard_install` false forces mprotect.
-int csp_install_guard(void *address, size_t size, bool allow_guard_install, bool *mapping_free);
+/// Makes `size` bytes at each of `count` addresses, `stride` bytes apart, fault on any access: without splitting a mapping where the kernel can
+/// (MADV_GUARD_INSTALL, Linux 6.13). `allow_guard_install` false forces mprotect. Returns 0, or errno.
+int csp_install_guards(char *first, size_t stride, size_t count, size_t size, bool allow_guard_install);
 
 /// Returns the memory of [address, address + size) to the system; it reads as zero afterwards.
 void csp_discard(void *address, size_t size);
 
 /// Zeroed memory that is never freed, for control blocks; NULL if there is none.
 void *csp_immortal_memory(size_t size);
+
+/// The same, one huge page of it.
+enum { CSP_HUGE_PAGE = 2 << 20 };
+void *csp_immortal_huge_page(void);
 
 // MARK: Threads (thread.c)
 

@@ -5,7 +5,7 @@ public import Synchronization
 /// While the lock is held:
 /// - a receiver is parked ⇒ count == 0, not closed, and no sender is parked, but for cases of selects already won elsewhere
 /// - a sender is parked ⇒ count == capacity, not closed
-/// - closed ⇒ nobody is parked
+/// - closed ⇒ no sender is parked, and receivers only until `close` has woken them all
 @usableFromInline
 @safe
 struct ChannelCore: ~Copyable {
@@ -82,6 +82,12 @@ struct ChannelRef: Equatable, @unchecked Sendable {
     /// The same for who knows.
     @inlinable @inline(__always)
     func unlock(receivable: Bool, sendable: Bool) {
+        lockWord.unlock(publishing: nextWord(receivable: receivable, sendable: sendable))
+    }
+
+    /// What the lock word will be after this holder's work, which is done.
+    @inlinable @inline(__always)
+    func nextWord(receivable: Bool, sendable: Bool) -> UInt32 {
         #if INTERNAL_CHECKS
             checkInvariants()
             // Who knows better may deny what only waiters of selects that are over suggest.
@@ -94,8 +100,7 @@ struct ChannelRef: Equatable, @unchecked Sendable {
         #endif
         let version = core.version &+ Readiness.versionStep
         core.version = version
-        lockWord.unlock(
-            publishing: version | (receivable ? Readiness.receivableBit : 0) | (sendable ? Readiness.sendableBit : 0))
+        return version | (receivable ? Readiness.receivableBit : 0) | (sendable ? Readiness.sendableBit : 0)
     }
 
     @usableFromInline var isReceivable: Bool {
@@ -112,7 +117,7 @@ struct ChannelRef: Equatable, @unchecked Sendable {
             if !(0...core.capacity).contains(core.count) { fatal("fatal error: channel: count out of range") }
             if receiving, core.count > 0 { fatal("fatal error: channel: a receiver waits beside a full buffer") }
             if sending, core.count < core.capacity { fatal("fatal error: channel: a sender waits beside free room") }
-            if core.isClosed, receiving || sending { fatal("fatal error: channel: somebody waits on a closed one") }
+            if core.isClosed, sending { fatal("fatal error: channel: somebody sends on a closed one") }
         }
     #endif
 
@@ -132,7 +137,9 @@ struct ChannelRef: Equatable, @unchecked Sendable {
             unsafe waiter.pointee.slot = unsafe slot
             unsafe enqueue(waiter, direction)
             let party = unsafe waiter.pointee.party
-            party.block(direction == .send ? .channelSend : .channelReceive, .unlockChannel(self))
+            // Whoever has to wait leaves the channel ready for the other direction, and only for that.
+            let word = nextWord(receivable: direction == .send, sendable: direction == .receive)
+            party.block(direction == .send ? .channelSend : .channelReceive, .unlockChannel(self, publishing: word))
             return unsafe waiter.pointee.succeeded
         }
     }
@@ -150,20 +157,34 @@ struct ChannelRef: Equatable, @unchecked Sendable {
             unlock()
             fatal("panic: close of closed channel")
         }
-        closeLocked().ready()
+        // A few at a time, which are in the cache still when they are made ready, and can run meanwhile.
+        while true {
+            var woken = ReadyChain()
+            let isLast = closeLocked(waking: &woken, atMost: 64)
+            woken.ready()
+            if isLast { return }
+            lock()
+        }
     }
 
-    /// With the lock held, which is released. Whoever waited stays parked until `ready`.
-    func closeLocked() -> ReadyChain {
+    /// With the lock held, which is released. Whoever waited stays parked until `ready`. False if receivers beyond `limit` wait still.
+    @discardableResult
+    func closeLocked(waking woken: inout ReadyChain, atMost limit: Int = .max) -> Bool {
         core.isClosed = true
-        var woken = ReadyChain()
-        // SAFETY: under the lock.
-        while let waiter = unsafe core.receivers.takeFirst() ?? core.senders.takeFirst() {
-            unsafe waiter.pointee.succeeded = false
-            unsafe woken.append(waiter)
+        // SAFETY: (whole function) under the lock.
+        while let sender = unsafe core.senders.takeFirst() {
+            unsafe sender.pointee.succeeded = false
+            unsafe woken.append(sender)
         }
+        var left = limit
+        while left > 0, let receiver = unsafe core.receivers.takeFirst() {
+            unsafe receiver.pointee.succeeded = false
+            unsafe woken.append(receiver)
+            left -= 1
+        }
+        let isLast = core.receivers.isEmpty
         unlock()
-        return woken
+        return isLast
     }
 }
 

@@ -136,11 +136,12 @@ final class Cancellation: @unchecked Sendable {
         storedCause = cause
         channel?.lock()
         state.store(error == .canceled ? State.canceled : State.deadlineExceeded, ordering: .releasing)
-        let waiters = channel?.closeLocked()
+        var waiters = ReadyChain()
+        channel?.closeLocked(waking: &waiters)
         below.take(&children)
         let timer = timer.take(), function = function.take(), parent = parent.take()
         lock.unlock()
-        waiters?.ready()
+        waiters.ready()
         if isListed { parent?.cancellation.remove(self) }
         if let timer { _ = timer.set(to: nil) }
         if let function {

@@ -48,7 +48,7 @@ enum RaceDetector {
 
     /// The same for an operation on one channel.
     static func hasWaited(_ afterwards: Afterwards) {
-        if isOn, case .unlockChannel(let channel) = afterwards { hasWaited(for: channel) }
+        if isOn, case .unlockChannel(let channel, _) = afterwards { hasWaited(for: channel) }
     }
 
     /// A goroutine is back from the scheduler: after who has made it ready, and after the beginning of the thread that it is on now, which has
@@ -62,7 +62,7 @@ enum RaceDetector {
     /// Before a goroutine leaves its stack, under locks that somebody else lets go of.
     static func release(_ afterwards: Afterwards) {
         switch afterwards {
-        case .unlockChannel(let channel): unsafe csp_race_release(channel.lockWord.address)
+        case .unlockChannel(let channel, _): unsafe csp_race_release(channel.lockWord.address)
         case .unlock(let lock): unsafe csp_race_release(lock.address)
         case .unlockAll(let locks): unsafe locks.pointee.forEach { unsafe csp_race_release($0.address) }
         case .nothing, .enqueue, .recycle: break

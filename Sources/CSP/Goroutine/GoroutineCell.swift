@@ -115,6 +115,11 @@ struct GoroutineRef: Equatable, @unchecked Sendable {
         @inline(__always) nonmutating unsafeMutableAddress { unsafe pointer }
     }
 
+    /// Its own.
+    var waiter: UnsafeMutablePointer<Waiter> {
+        @inline(__always) get { unsafe withUnsafeMutablePointer(to: &pointer.pointee.waiter) { unsafe $0 } }
+    }
+
     /// Under the trait InternalChecks: the status must be `expected` now. Each step of a goroutine's life begins with this.
     @inline(__always)
     func check(_ expected: GoroutineCell.Status, before step: StaticString) {

@@ -431,7 +431,7 @@ extension SchedulerCore {
     private func makeGoroutines() {
         let chunk = Self.goroutinesPerChunk
         let stride = (MemoryLayout<GoroutineCell>.stride + 63) & ~63
-        guard let memory = unsafe csp_immortal_memory(chunk * stride) else {
+        guard let memory = unsafe cell.goroutineMemory.take(chunk * stride) else {
             fatal("fatal error: out of memory for goroutines")
         }
         for index in (0..<chunk).reversed() {

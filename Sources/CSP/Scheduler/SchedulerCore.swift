@@ -45,6 +45,7 @@ struct SchedulerCell: ~Copyable {
     let freeLock = OwnedLock()
     // Guarded by freeLock.
     var freeGoroutines = FreeGoroutines(capacity: 1024)
+    var goroutineMemory = GoroutineMemory()
     var registry = GoroutineRegistry()
 
     /// One dump at a time.

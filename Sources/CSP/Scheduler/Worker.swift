@@ -9,7 +9,7 @@ enum Afterwards {
     // SAFETY: (whole type) the locks are on the stack of a select that waits until they are released.
     case nothing
     // It waits: lets go of the lock under which it has queued, so that others see it.
-    case unlockChannel(ChannelRef)
+    case unlockChannel(ChannelRef, publishing: UInt32)
     case unlock(LockWord)
     case unlockAll(UnsafePointer<SelectLocks>)
     // It does not.
@@ -197,11 +197,10 @@ struct WorkerRef: Equatable {
     func finishSwitch() {
         let afterwards = cell.afterwards
         cell.afterwards = .nothing
+        // Not all of them here, which would be a jump through a table.
         switch afterwards {
-        case .nothing: break
-        case .unlockChannel(let channel): channel.unlock()
-        case .unlock(let lock): lock.unlock()
-        case .unlockAll, .recycle: finishSwitchSlow(afterwards)
+        case .unlockChannel(let channel, let word): channel.lockWord.unlock(publishing: word)
+        case .nothing, .unlock, .unlockAll, .recycle: finishSwitchSlow(afterwards)
         case .enqueue(let goroutine):
             goroutine.check(.running, before: "it gives way")
             goroutine.cell.status = .runnable
@@ -213,12 +212,13 @@ struct WorkerRef: Equatable {
     @inline(never)
     private func finishSwitchSlow(_ afterwards: Afterwards) {
         switch afterwards {
+        case .unlock(let lock): lock.unlock()
         case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
         case .recycle(let goroutine):
             if csp_has_fibers { unsafe csp_fiber_destroy(goroutine.cell.fiber, false) }
             returnStack(of: goroutine)
             recycle(goroutine)
-        case .nothing, .unlockChannel, .unlock, .enqueue: break
+        case .nothing, .unlockChannel, .enqueue: break
         }
     }
 
@@ -253,11 +253,8 @@ struct WorkerRef: Equatable {
         if csp_has_fibers { unsafe SchedulerCore.running.cell.stacks.place(goroutine.cell.fiber, kind, slot) }
         goroutine.cell.stackSlot = slot
         goroutine.cell.footing = .own
-        unsafe withUnsafePointer(to: csp_get_arena().pointee.owners) {
-            let table = unsafe UnsafeRawPointer($0).load(
-                fromByteOffset: kind &* 8, as: UnsafeMutablePointer<UnsafeMutableRawPointer?>.self)
-            unsafe table[Int(slot)] = UnsafeMutableRawPointer(goroutine.pointer)
-        }
+        unsafe csp_set_owner(
+            UInt(truncatingIfNeeded: kind), UInt(truncatingIfNeeded: slot), UnsafeMutableRawPointer(goroutine.pointer))
         unsafe csp_context_prepare(goroutine.context, UnsafeMutableRawPointer(bitPattern: top(kind, slot)), context)
     }
 

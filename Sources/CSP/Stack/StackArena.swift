@@ -101,16 +101,15 @@ struct StackArena: ~Copyable {
                 "fatal error: out of goroutine stacks of \(1 << (Self.smallestShift + kind)) bytes: \(first) are in use"
             )
         }
-        for slot in first..<first + new {
-            protect(kind, Int32(slot))
-            slots(Int32(slot))
-        }
+        protect(kind, Int32(first), new)
+        for slot in first..<first + new { slots(Int32(slot)) }
     }
 
-    private func protect(_ kind: Int, _ slot: Int32) {
-        var mappingFree = false
-        let error = unsafe csp_install_guard(
-            UnsafeMutableRawPointer(bitPattern: base(kind, slot)), Int(CSP_GUARD_SIZE), allowGuardInstall, &mappingFree)
+    private func protect(_ kind: Int, _ first: Int32, _ count: Int) {
+        let error = unsafe csp_install_guards(
+            UnsafeMutablePointer(bitPattern: base(kind, first)), 1 << (Self.smallestShift + kind), count,
+            Int(CSP_GUARD_SIZE),
+            allowGuardInstall)
         guard error == 0 else {
             fatal(
                 "fatal error: cannot protect the stack of another goroutine (errno \(error)); "

@@ -73,7 +73,7 @@ struct ThreadParker {
     func block(_ afterwards: Afterwards) {
         // SAFETY: they are on the caller's stack.
         switch afterwards {
-        case .unlockChannel(let channel): channel.unlock()
+        case .unlockChannel(let channel, let word): channel.lockWord.unlock(publishing: word)
         case .unlock(let lock): lock.unlock()
         case .unlockAll(let locks): unsafe locks.pointee.unlockAll()
         case .nothing, .enqueue, .recycle: break

@@ -35,10 +35,13 @@ struct Waiter: ~Copyable {
     /// The calling goroutine's own, or one for the calling thread, which arms for one wait.
     @inline(__always)
     static func withOwn<T>(_ body: (UnsafeMutablePointer<Waiter>) -> T) -> T {
-        if let goroutine = GoroutineRef.current {
-            // SAFETY: control blocks are immortal.
-            return unsafe withUnsafeMutablePointer(to: &goroutine.pointer.pointee.waiter) { unsafe body($0) }
-        }
+        if let goroutine = GoroutineRef.current { return unsafe body(goroutine.waiter) }
+        return unsafe withThreads(body)
+    }
+
+    /// Not inlined: a waiter on the stack would cost goroutines a larger frame, and a check of it.
+    @inline(never)
+    private static func withThreads<T>(_ body: (UnsafeMutablePointer<Waiter>) -> T) -> T {
         let thread = ThreadParker.current
         thread.arm()
         var waiter = Waiter(party: .thread(thread))
