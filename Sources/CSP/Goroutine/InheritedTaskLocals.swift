@@ -11,14 +11,15 @@ final class DormantTask: @unchecked Sendable {
     nonisolated(unsafe) private(set) var address: UInt64 = 0
     nonisolated(unsafe) private var continuation: UnsafeContinuation<Void, Never>?
 
-    /// Nil when nothing is bound here.
-    static func capture() -> DormantTask? {
-        if let goroutine = GoroutineRef.current {
-            guard goroutine.cell.worker!.cell.stateWords.anyTaskState else { return nil }
-            return taskHasLocals() == false ? nil : DormantTask()
-        }
-        return onThread()
+    /// Nil when nothing is bound here. `caller` is the calling goroutine, if any.
+    @inline(__always)
+    static func capture(by caller: GoroutineRef?) -> DormantTask? {
+        guard let caller else { return onThread() }
+        return caller.cell.worker!.cell.stateWords.anyTaskState ? ofTask() : nil
     }
+
+    @inline(never)
+    private static func ofTask() -> DormantTask? { taskHasLocals() == false ? nil : DormantTask() }
 
     /// Whether the current task has any bound, as far as that is known; nil without one.
     private static func taskHasLocals() -> Bool? {

@@ -40,7 +40,7 @@ extension GoroutineRef {
             }
             stackClass = chosen
         }
-        let task = inheritsTaskLocals ? DormantTask.capture() : nil
+        let task = inheritsTaskLocals ? DormantTask.capture(by: creator) : nil
         if creator?.cell.isInFamily ?? false || Family.mayBeBound {
             return unsafe start(name, stackClass, unsafe creatorAddress, task, fiber, Family.of(creator), body)
         }
@@ -73,7 +73,7 @@ extension GoroutineRef {
         if unsafe fiber != nil { csp_race_ignore() }
         defer { if unsafe fiber != nil { csp_race_heed() } }
         unsafe start(
-            name, StackArena.defaultClass, unsafe creatorAddress, DormantTask.capture(), fiber, family, body)
+            name, StackArena.defaultClass, unsafe creatorAddress, DormantTask.capture(by: current), fiber, family, body)
     }
 
     /// From a thread outside or a goroutine without a processor, or into a family.
@@ -218,9 +218,31 @@ extension GoroutineRef {
         }
     }
 
+    /// What is usual. All that is not goes on elsewhere, so that here no register need be kept.
     @inline(__always)
     private func makeReady() {
         check(.waiting, before: "ready")
+        if cell.isInFamily { return makeReadySlow() }
+        guard let worker = Self.current?.cell.worker, let processor = worker.enterAtOnce() else {
+            return makeReadySlow()
+        }
+        cell.status = .runnable
+        if let replaced = processor.exchangeRunNext(self), !processor.cell.queue.push(replaced) {
+            return Self.finishReady(worker, processor, replaced)
+        }
+        worker.exit()
+        SchedulerCore.running.cell.monitor.noteWaiting()
+    }
+
+    @inline(never)
+    private static func finishReady(_ worker: WorkerRef, _ processor: ProcessorRef, _ replaced: GoroutineRef) {
+        processor.enqueue(replaced)
+        worker.exit()
+        SchedulerCore.running.cell.monitor.noteWaiting()
+    }
+
+    @inline(never)
+    private func makeReadySlow() {
         if cell.isInFamily, isReadyInBubble() { return }
         cell.status = .runnable
         if let caller = Self.current {

@@ -77,10 +77,16 @@ struct ProcessorRef: Equatable {
     /// Owner, inside a section: makes `goroutine` the next to run; who was that before goes to the queue.
     @inline(__always)
     func setRunNext(_ goroutine: GoroutineRef) {
+        if let replaced = exchangeRunNext(goroutine) { enqueue(replaced) }
+    }
+
+    /// Owner, inside a section. Returns who was that before, for the queue.
+    @inline(__always)
+    func exchangeRunNext(_ goroutine: GoroutineRef) -> GoroutineRef? {
         goroutine.check(.runnable, before: "it is next")
         let old = unsafe GoroutineRef(cell.runNext.load(ordering: .relaxed))
         unsafe cell.runNext.store(UnsafeMutableRawPointer(goroutine.pointer), ordering: .relaxed)
-        if let old { enqueue(old) }
+        return old
     }
 
     /// Owner, inside a section.

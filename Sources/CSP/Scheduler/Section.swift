@@ -25,6 +25,15 @@ extension WorkerRef {
         return cell.processor
     }
 
+    /// The same for who can do without a section: nil when there is a claim, too.
+    @inline(__always)
+    func enterAtOnce() -> ProcessorRef? {
+        begin()
+        if cell.claim.load(ordering: .acquiring) == 0, let processor = cell.processor { return processor }
+        exit()
+        return nil
+    }
+
     @inline(__always)
     func exit() { cell.inside.store(0, ordering: .releasing) }
 

@@ -35,6 +35,7 @@ struct Waiter: ~Copyable {
     /// The calling goroutine's own, or one for the calling thread, which arms for one wait.
     @inline(__always)
     static func withOwn<T>(_ body: (UnsafeMutablePointer<Waiter>) -> T) -> T {
+        // SAFETY: control blocks are immortal.
         if let goroutine = GoroutineRef.current { return unsafe body(goroutine.waiter) }
         return unsafe withThreads(body)
     }
@@ -101,10 +102,15 @@ enum Party {
     }
 
     /// Lets the party go on. It may run, and its waiter be gone, before this returns.
-    @usableFromInline
+    @inlinable @inline(__always)
     func ready() {
+        if case .goroutine(let goroutine) = self { goroutine.ready() } else { readyOther() }
+    }
+
+    @usableFromInline @inline(never)
+    func readyOther() {
         switch self {
-        case .goroutine(let goroutine): goroutine.ready()
+        case .goroutine: break
         case .thread(let thread): thread.ready()
         case .task(let wait): wait.resume()
         }
@@ -191,20 +197,28 @@ struct WaitList: ~Copyable {
     /// Takes the longest waiter that can still be served; those whose select another case has won are dropped.
     @inlinable @inline(__always)
     mutating func takeFirst() -> UnsafeMutablePointer<Waiter>? {
-        unsafe first == nil ? nil : takeFirstSlow()
+        guard let waiter = unsafe first else { return nil }
+        if unsafe waiter.pointee.selection != nil { return unsafe takeFirstServable() }
+        unsafe dropFirst(waiter)
+        return unsafe waiter
     }
 
     @inlinable @inline(never)
-    mutating func takeFirstSlow() -> UnsafeMutablePointer<Waiter>? {
+    mutating func takeFirstServable() -> UnsafeMutablePointer<Waiter>? {
         while let waiter = unsafe first {
-            let next = unsafe waiter.pointee.next
-            unsafe first = unsafe next
-            if let next = unsafe next { unsafe next.pointee.previous = nil } else { unsafe last = nil }
-            unsafe waiter.pointee.isQueued = false
+            unsafe dropFirst(waiter)
             guard let selection = unsafe waiter.pointee.selection else { return unsafe waiter }
             if unsafe selection.pointee.claim(waiter.pointee.caseIndex) { return unsafe waiter }
         }
         return nil
+    }
+
+    @inlinable @inline(__always)
+    mutating func dropFirst(_ waiter: UnsafeMutablePointer<Waiter>) {
+        let next = unsafe waiter.pointee.next
+        unsafe first = unsafe next
+        if let next = unsafe next { unsafe next.pointee.previous = nil } else { unsafe last = nil }
+        unsafe waiter.pointee.isQueued = false
     }
 }
 
