@@ -193,3 +193,22 @@ private func brokenWrites(_ stream: ByteStream) -> Int {
     }
     return 4
 }
+
+/// A port is free as soon as its listener is closed, whoever is about to accept. Where others start processes it need not be: from fork to exec a child has
+/// the listener, too.
+func reusedPorts() {
+    for _ in 0..<200 {
+        let listener = must { () throws(NetError) in try TCPListener(.ip(.loopback, port: 0)) }
+        let results = Channel<NetError?>()
+        for _ in 0..<3 {
+            go("accepter") { results <- refused { () throws(NetError) in _ = try listener.accept() } }
+        }
+        listener.close()
+        let again = must { () throws(NetError) in try TCPListener(listener.address) }
+        for _ in 0..<3 {
+            let error = (<-results)!
+            if error?.isClosed != true { fail("accepting ended by: \(error, default: "nothing")") }
+        }
+        again.close()
+    }
+}

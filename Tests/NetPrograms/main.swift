@@ -25,12 +25,13 @@ case ("faults", 2): faults(seconds: Int(numbers[0]), seed: numbers[1])
 case ("exhaustion", 0): exhaustion()
 case ("slow-readers", 0): slowReaders()
 case ("broken-pipes", 0): brokenPipes()
+case ("reused-ports", 0): Goroutine.run { reusedPorts() }
 default:
     print(
         """
         usage: net-programs idle CONNECTIONS SECONDS
                             faults SECONDS SEED
-                            exhaustion | slow-readers | broken-pipes
+                            exhaustion | slow-readers | broken-pipes | reused-ports
         """)
     exit(64)
 }
