@@ -1,5 +1,6 @@
 import CSP
 import CSPNet
+import ProgramRunner
 import SystemPackage
 import Testing
 
