@@ -11,8 +11,11 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
-#ifndef PIDFD_SELF_THREAD_GROUP
-#define PIDFD_SELF_THREAD_GROUP -10001
+#ifndef PIDFD_SELF_THREAD
+#define PIDFD_SELF_THREAD -10000
+#endif
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
 #endif
 
 csp_arena_t csp_arena;
@@ -84,8 +87,8 @@ int csp_install_guards(char *first, size_t stride, size_t count, size_t size, bo
         struct iovec guards[16];
         size_t batch = count < 16 ? count : 16;
         for (size_t index = 0; index < batch; index++) guards[index] = (struct iovec){first + index * stride, size};
-        // Two thirds of the time that as many calls take. A kernel that knows no such name for this process has done none.
-        long bytes = syscall(SYS_process_madvise, PIDFD_SELF_THREAD_GROUP, guards, batch, MADV_GUARD_INSTALL, 0);
+        // Two thirds of the time that as many calls take. A kernel that knows no such name for the caller has done none.
+        long bytes = syscall(SYS_process_madvise, PIDFD_SELF_THREAD, guards, batch, MADV_GUARD_INSTALL, 0);
         if (bytes > 0) done = (size_t)bytes / size;
     }
     for (; done < count; done++) {

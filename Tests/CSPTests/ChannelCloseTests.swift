@@ -56,6 +56,53 @@ import Testing
         }
     }
 
+    /// As in Go, where a close wakes receivers first.
+    @Test func aSelectOfBothDirectionsReceivesNil() async throws {
+        let channels = (0..<3).map { _ in Channel<Int>() }, chosen = Channel<String>(capacity: 3)
+        let choose: @Sendable (Channel<Int>) -> String = { channel in
+            select {
+                Send(1, to: channel) { "sent" }
+                Receive(channel) { $0 == nil ? "nil" : "value" }
+            }
+        }
+        go { chosen <- choose(channels[0]) }
+        startThread { chosen <- choose(channels[1]) }
+        let task = Task {
+            try await select {
+                Send(1, to: channels[2]) { "sent" }
+                Receive(channels[2]) { $0 == nil ? "nil" : "value" }
+            }
+        }
+        go {
+            for channel in channels {
+                while channel.waitingReceivers == 0 { Goroutine.yield() }
+                channel.close()
+            }
+        }
+        for _ in 0..<2 { #expect(try await chosen.receive() == "nil") }
+        #expect(try await task.value == "nil")
+    }
+
+    @Test func closeEndsAllSelectsInOneStep() {
+        inGoroutine {
+            let done = Channel<Never>(), work = Channel<Int>(), finished = WaitGroup(), late = SharedAtomic(0)
+            for _ in 0..<2_000 {
+                finished.go {
+                    select {
+                        // Nobody is left to take it: all that wait for it have been told that it is over.
+                        Receive(done) { _ in if work.trySend(1) { late.add(1) } }
+                        Receive(work) { _ in }
+                    }
+                }
+            }
+            while done.waitingReceivers < 2_000 { Goroutine.yield() }
+            // Here, so that they run while it closes.
+            startThread { done.close() }
+            finished.wait()
+            #expect(late.load() == 0)
+        }
+    }
+
     @Test func closeWakesParkedSelects() {
         inGoroutine {
             let channel = Channel<Int>()

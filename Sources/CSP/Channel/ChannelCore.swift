@@ -3,9 +3,9 @@ public import Synchronization
 /// What a channel is, without its element type.
 ///
 /// While the lock is held:
-/// - a receiver is parked ⇒ count == 0, not closed, and no sender is parked, but for cases of selects already won elsewhere
+/// - a receiver is parked ⇒ count == 0, and no sender is parked, but for cases of selects already won elsewhere
 /// - a sender is parked ⇒ count == capacity, not closed
-/// - closed ⇒ no sender is parked, and receivers only until `close` has woken them all
+/// - closed ⇒ no sender is parked, and no receiver but those that `close` is about to wake
 @usableFromInline
 @safe
 struct ChannelCore: ~Copyable {
@@ -17,6 +17,8 @@ struct ChannelCore: ~Copyable {
 
     // Guarded by the lock.
     @usableFromInline var isClosed = false
+    /// Whether selects have ever waited here.
+    var hasSelects = false
     /// Elements in the buffer, and the place of the oldest.
     @usableFromInline var count = 0
     @usableFromInline var head = 0
@@ -133,6 +135,9 @@ struct ChannelRef: Equatable, @unchecked Sendable {
     @usableFromInline @inline(never)
     func wait(in direction: Direction, slot: UnsafeMutableRawPointer) -> Bool {
         unsafe Waiter.withOwn { waiter in
+            #if INTERNAL_CHECKS
+                if core.isClosed { fatal("fatal error: channel: somebody begins to wait on a closed one") }
+            #endif
             // SAFETY: the slot outlives the wait; the waiter is off the list then.
             unsafe waiter.pointee.slot = unsafe slot
             unsafe enqueue(waiter, direction)
@@ -157,10 +162,12 @@ struct ChannelRef: Equatable, @unchecked Sendable {
             unlock()
             fatal("panic: close of closed channel")
         }
-        // A few at a time, which are in the cache still when they are made ready, and can run meanwhile.
+        // A few at a time, which are in the cache still when they are made ready, and can run meanwhile. It makes no difference to those that wait yet: nothing
+        // but the close can end their wait any more. Selects have other cases, which must not win from now on.
+        let limit = core.hasSelects ? Int.max : 64
         while true {
             var woken = ReadyChain()
-            let isLast = closeLocked(waking: &woken, atMost: 64)
+            let isLast = closeLocked(waking: &woken, atMost: limit)
             woken.ready()
             if isLast { return }
             lock()
@@ -171,16 +178,17 @@ struct ChannelRef: Equatable, @unchecked Sendable {
     @discardableResult
     func closeLocked(waking woken: inout ReadyChain, atMost limit: Int = .max) -> Bool {
         core.isClosed = true
-        // SAFETY: (whole function) under the lock.
-        while let sender = unsafe core.senders.takeFirst() {
-            unsafe sender.pointee.succeeded = false
-            unsafe woken.append(sender)
-        }
         var left = limit
+        // SAFETY: (whole function) under the lock.
         while left > 0, let receiver = unsafe core.receivers.takeFirst() {
             unsafe receiver.pointee.succeeded = false
             unsafe woken.append(receiver)
             left -= 1
+        }
+        // Behind receivers, since a select may be both, and must receive nil then.
+        while let sender = unsafe core.senders.takeFirst() {
+            unsafe sender.pointee.succeeded = false
+            unsafe woken.append(sender)
         }
         let isLast = core.receivers.isEmpty
         unlock()

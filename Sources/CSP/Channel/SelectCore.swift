@@ -241,6 +241,7 @@ struct SelectWaitRef {
             unsafe waiter.pointee.caseIndex = Int32(truncatingIfNeeded: index)
             unsafe waiter.pointee.slot = entries[index].slot
             if let channel = unsafe entries[index].channel {
+                channel.core.hasSelects = true
                 unsafe channel.enqueue(waiter, entries[index].kind == .send ? .send : .receive)
             } else if let point = unsafe entries[index].point {
                 unsafe point.append(waiter)

@@ -227,8 +227,9 @@ extension GoroutineRef {
             return makeReadySlow()
         }
         cell.status = .runnable
-        if let replaced = processor.exchangeRunNext(self), !processor.cell.queue.push(replaced) {
-            return Self.finishReady(worker, processor, replaced)
+        if let replaced = processor.exchangeRunNext(self) {
+            replaced.check(.runnable, before: "it queues")
+            if !processor.cell.queue.push(replaced) { return Self.finishReady(worker, processor, replaced) }
         }
         worker.exit()
         SchedulerCore.running.cell.monitor.noteWaiting()

@@ -25,7 +25,7 @@ extension WorkerRef {
         return cell.processor
     }
 
-    /// The same for who can do without a section: nil when there is a claim, too.
+    /// The same for who can do without a section: nil, and no section, when there is a claim, too; and always where membarrier is refused.
     @inline(__always)
     func enterAtOnce() -> ProcessorRef? {
         begin()

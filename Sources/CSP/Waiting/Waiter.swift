@@ -2,7 +2,7 @@ public import Synchronization
 
 /// One place in a wait list: somebody who waits for one channel operation, in plain form or as a case of a select.
 ///
-/// Lives in the waiting goroutine's control block, in a thread's record or on a selecting stack; its owner cannot go on
+/// Lives in the waiting goroutine's control block, or on the stack of a thread or of a select; its owner cannot go on
 /// before it is off every list.
 @usableFromInline
 @safe
