@@ -488,6 +488,14 @@ private let rightPrograms: [String: @Sendable () -> Void] = [
         wait()
         run { for _ in 0..<3 { if Goroutine.dump().isEmpty { fatalError() } } }
     },
+    // Whoever looks for the program's libraries looks into all that is mapped, and is given up.
+    "clean/dump-beside-a-file-cut-short": {
+        guard let file = unsafe tmpfile(), unsafe ftruncate(fileno(file), 65_536) == 0,
+            unsafe mmap(nil, 65_536, PROT_READ, MAP_PRIVATE, fileno(file), 0) != MAP_FAILED,
+            unsafe ftruncate(fileno(file), 0) == 0
+        else { fatalError() }
+        run { if Goroutine.dump().isEmpty { fatalError() } }
+    },
     // What a goroutine refers to is no leak, however it waits at the end.
     "clean/parked-for-good": {
         for _ in 0..<50 {
