@@ -50,7 +50,7 @@ import Testing
             changed.signal()
             changed.broadcast()
             let looks = SharedAtomic(0), outcome = Channel<Bool>()
-            go {
+            go("waits for a signal") {
                 let waited: Void? = changed.wait(
                     unless: done.receiver,
                     until: { _ in
@@ -59,6 +59,7 @@ import Testing
                     }, then: { _ in })
                 outcome <- (waited == nil)
             }
+            #expect(eventually { isParked("waits for a signal", for: "select") })
             settle()
             #expect(looks.load() == 1)
             done.close()
