@@ -45,9 +45,11 @@ package struct PortScan: Sendable {
                 try TCPConnection.dial(address, in: context).close()
             }
             return true
-        } catch  where error.isOutOfDescriptors || Context.current.error != nil {
+        } catch  where error.isOutOfDescriptors {
             throw error
         } catch {
+            // Whatever has happened to the last ports, it is the context that ends a scan.
+            if let ended = Context.current.error { throw ended }
             return false
         }
     }
