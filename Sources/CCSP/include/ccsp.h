@@ -134,7 +134,7 @@ static inline __attribute__((always_inline)) void csp_set_current_goroutine(void
     uintptr_t offset = (uintptr_t)__builtin_frame_address(0) - csp_arena.base;
     uintptr_t kind = offset >> csp_arena.region_shift;
     uintptr_t slot = (offset & (((uintptr_t)1 << csp_arena.region_shift) - 1)) >> (CSP_SMALLEST_STACK_SHIFT + kind);
-    csp_arena.owners[kind][slot] = goroutine;
+    csp_set_owner(kind, slot, goroutine);
 }
 
 /// Fetches into the cache what a switch to a goroutine will touch first: its control block, which begins with its context, or the end of

@@ -4,8 +4,8 @@ import CCSP
 @safe
 struct GoroutineMemory: ~Copyable {
     // SAFETY: (whole type) what is left of a huge page is ours alone.
-    /// Once there are so many that a huge page's memory does not matter beside their stacks, they are cut from huge pages: that is half the time to make
-    /// them, and fewer misses when a million of them are woken.
+    /// Once there are so many that a huge page's memory does not matter beside their stacks, they are cut from huge pages: fewer faults to make them, and
+    /// fewer misses when a million of them are used (HACKING.md has the figures).
     private static let smallPieces = 64
     private var pieces = 0
     private var next: UnsafeMutableRawPointer?

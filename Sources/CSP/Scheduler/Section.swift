@@ -25,7 +25,8 @@ extension WorkerRef {
         return cell.processor
     }
 
-    /// The same for who can do without a section: nil, and no section, when there is a claim, too; and always where membarrier is refused.
+    /// The same for who can do without a section: nil, and no section, when there is a claim, too; and always where membarrier is refused. The same S and L, in
+    /// the same order.
     @inline(__always)
     func enterAtOnce() -> ProcessorRef? {
         begin()

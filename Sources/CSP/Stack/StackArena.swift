@@ -108,8 +108,7 @@ struct StackArena: ~Copyable {
     private func protect(_ kind: Int, _ first: Int32, _ count: Int) {
         let error = unsafe csp_install_guards(
             UnsafeMutablePointer(bitPattern: base(kind, first)), 1 << (Self.smallestShift + kind), count,
-            Int(CSP_GUARD_SIZE),
-            allowGuardInstall)
+            Int(CSP_GUARD_SIZE), allowGuardInstall)
         guard error == 0 else {
             fatal(
                 "fatal error: cannot protect the stack of another goroutine (errno \(error)); "
